@@ -1,0 +1,567 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+The multi-scale residual VQ-VAE of StyleVAR (arXiv 2604.21052; tokenizer of VAR, arXiv 2404.02905).
+
+An image becomes `K` square maps of codes, coarse to fine. Each scale quantises what the coarser ones left over.
+
+Legend: `B` images, `K` scales, `L` codes per image over all scales, `C` latent channels, `S` side of the latent,
+`V` codebook size.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.utils import ModelOutput
+
+from .configuration_stylevar import StyleVARVQConfig
+
+
+@dataclass
+class StyleVARVQEncoderOutput(ModelOutput):
+    """
+    What the tokenizer says of an image.
+
+    Args:
+        codes (`torch.LongTensor` of shape `(B, L)`):
+            Codebook indices of all scales, coarse to fine, each scale row by row.
+        features (`torch.FloatTensor` of shape `(B, L, C)`):
+            What the codes up to and including each scale stand for, seen at that scale. These condition StyleVAR.
+        latents (`torch.FloatTensor` of shape `(B, C, S, S)`):
+            The encoder's output before quantisation.
+    """
+
+    codes: torch.LongTensor | None = None
+    features: torch.FloatTensor | None = None
+    latents: torch.FloatTensor | None = None
+
+
+@dataclass
+class StyleVARVQOutput(ModelOutput):
+    """
+    Result of the tokenizer's training forward.
+
+    Args:
+        loss (`torch.FloatTensor` of shape `()`):
+            `reconstruction_loss + codebook_loss + commitment_weight * commitment_loss`.
+        reconstruction_loss (`torch.FloatTensor` of shape `()`):
+            Mean squared error of the pixels.
+        codebook_loss (`torch.FloatTensor` of shape `()`):
+            `|f_hat_k - sg(f)|^2`, mean over scales: moves the codebook and the phi convolutions.
+        commitment_loss (`torch.FloatTensor` of shape `()`):
+            `|sg(f_hat_k) - f|^2`, mean over scales, unweighted: moves the encoder.
+        reconstruction (`torch.FloatTensor` of shape `(B, num_channels, H, W)`):
+            Decoded images, not clamped.
+        codes (`torch.LongTensor` of shape `(B, L)`):
+            Codebook indices.
+        codebook_usage (`torch.FloatTensor` of shape `(K,)`):
+            Share of the codebook, in [0, 1], that this batch used at each scale.
+    """
+
+    loss: torch.FloatTensor | None = None
+    reconstruction_loss: torch.FloatTensor | None = None
+    codebook_loss: torch.FloatTensor | None = None
+    commitment_loss: torch.FloatTensor | None = None
+    reconstruction: torch.FloatTensor | None = None
+    codes: torch.LongTensor | None = None
+    codebook_usage: torch.FloatTensor | None = None
+
+
+def check_pixel_values(name: str, pixel_values: torch.Tensor, config: StyleVARVQConfig) -> None:
+    """
+    Refuse pixels that the tokenizer was not made for.
+
+    Raises:
+        ValueError: If `pixel_values` is not a floating-point tensor of shape `(B, num_channels, image_size,
+            image_size)` with values in [-1, 1].
+    """
+    expected = (config.num_channels, config.image_size, config.image_size)
+    if not isinstance(pixel_values, torch.Tensor) or not pixel_values.is_floating_point():
+        found = getattr(pixel_values, "dtype", type(pixel_values).__name__)
+        raise ValueError(
+            f"`{name}` must be a floating-point tensor with values in [-1, 1], but got {found}. "
+            "Use `StyleVARImageProcessor` to prepare images."
+        )
+    if pixel_values.ndim != 4 or pixel_values.shape[1:] != expected:
+        raise ValueError(
+            f"`{name}` must be of shape (batch, {', '.join(map(str, expected))}) to fit the ladder "
+            f"patch_nums={tuple(config.patch_nums)}, but got {tuple(pixel_values.shape)}. Use "
+            "`StyleVARImageProcessor` to resize images, or a model whose ladder fits them."
+        )
+    if torch.compiler.is_compiling() or pixel_values.numel() == 0:
+        return
+    low, high = (value.item() for value in pixel_values.detach().aminmax())
+    if not (low >= -1.01 and high <= 1.01):  # also refuses NaN
+        raise ValueError(
+            f"`{name}` must have values in [-1, 1], but got values from {low:.4g} to {high:.4g}. Rescale pixels with "
+            "`x / 255 * 2 - 1`, or use `StyleVARImageProcessor`."
+        )
+
+
+def area_resize(maps: torch.Tensor, side: int) -> torch.Tensor:
+    """Average `(B, C, S, S)` maps down to `(B, C, side, side)`."""
+    return maps if maps.shape[-1] == side else F.interpolate(maps, size=(side, side), mode="area")
+
+
+class StyleVARVQResnetBlock(GradientCheckpointingLayer):
+    """GroupNorm, SiLU and a 3x3 convolution, twice, around a residual path."""
+
+    def __init__(self, config: StyleVARVQConfig, in_channels: int, out_channels: int):
+        super().__init__()
+        groups, eps = config.norm_num_groups, config.norm_eps
+        self.norm1 = nn.GroupNorm(groups, in_channels, eps=eps)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
+        self.norm2 = nn.GroupNorm(groups, out_channels, eps=eps)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1)
+        same = in_channels == out_channels
+        self.shortcut = nn.Identity() if same else nn.Conv2d(in_channels, out_channels, kernel_size=1)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        residual = self.shortcut(hidden_states)
+        hidden_states = self.conv1(F.silu(self.norm1(hidden_states)))
+        hidden_states = self.conv2(F.silu(self.norm2(hidden_states)))
+        return residual + hidden_states
+
+
+class StyleVARVQAttention(nn.Module):
+    """Single-head self-attention over all positions of a map."""
+
+    def __init__(self, config: StyleVARVQConfig, channels: int):
+        super().__init__()
+        self.norm = nn.GroupNorm(config.norm_num_groups, channels, eps=config.norm_eps)
+        self.qkv = nn.Conv2d(channels, 3 * channels, kernel_size=1)
+        self.proj_out = nn.Conv2d(channels, channels, kernel_size=1)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        qkv = self.qkv(self.norm(hidden_states)).flatten(2).transpose(1, 2)  # (B, S*S, 3*channels)
+        query, key, value = qkv.unsqueeze(1).chunk(3, dim=-1)  # each (B, 1, S*S, channels)
+        attended = F.scaled_dot_product_attention(query, key, value)
+        attended = attended.squeeze(1).transpose(1, 2).reshape(hidden_states.shape)
+        return hidden_states + self.proj_out(attended)
+
+
+class StyleVARVQDownsample(nn.Module):
+    """Halve the resolution with a stride-2 convolution after padding on the right and at the bottom."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, kernel_size=3, stride=2)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.conv(F.pad(hidden_states, (0, 1, 0, 1)))
+
+
+class StyleVARVQUpsample(nn.Module):
+    """Double the resolution with nearest-neighbour interpolation and a convolution."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.conv(F.interpolate(hidden_states, scale_factor=2.0, mode="nearest"))
+
+
+class StyleVARVQStage(nn.Module):
+    """
+    All blocks at one resolution, then the change to the next one.
+
+    Self-attention follows every block of the coarsest resolution and nowhere else.
+    """
+
+    def __init__(
+        self,
+        config: StyleVARVQConfig,
+        in_channels: int,
+        out_channels: int,
+        num_blocks: int,
+        attention: bool,
+        downsample: bool = False,
+        upsample: bool = False,
+    ):
+        super().__init__()
+        widths = [in_channels] + [out_channels] * num_blocks
+        self.resnets = nn.ModuleList(
+            StyleVARVQResnetBlock(config, before, after) for before, after in zip(widths, widths[1:], strict=False)
+        )
+        self.attentions = nn.ModuleList(
+            StyleVARVQAttention(config, out_channels) for _ in range(num_blocks if attention else 0)
+        )
+        self.downsample = StyleVARVQDownsample(out_channels) if downsample else nn.Identity()
+        self.upsample = StyleVARVQUpsample(out_channels) if upsample else nn.Identity()
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        for index, resnet in enumerate(self.resnets):
+            hidden_states = resnet(hidden_states)
+            if self.attentions:
+                hidden_states = self.attentions[index](hidden_states)
+        return self.upsample(self.downsample(hidden_states))
+
+
+class StyleVARVQMidBlock(nn.Module):
+    """Two residual blocks around self-attention at the coarsest resolution."""
+
+    def __init__(self, config: StyleVARVQConfig, channels: int):
+        super().__init__()
+        self.resnets = nn.ModuleList(StyleVARVQResnetBlock(config, channels, channels) for _ in range(2))
+        self.attention = StyleVARVQAttention(config, channels)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.resnets[1](self.attention(self.resnets[0](hidden_states)))
+
+
+class StyleVARVQEncoder(nn.Module):
+    """Pixels `(B, num_channels, H, W)` to latents `(B, C, H / downsampling, W / downsampling)`."""
+
+    def __init__(self, config: StyleVARVQConfig):
+        super().__init__()
+        widths = [config.base_channels * factor for factor in config.channel_multipliers]
+        last = len(widths) - 1
+        self.conv_in = nn.Conv2d(config.num_channels, config.base_channels, kernel_size=3, padding=1)
+        self.down_blocks = nn.ModuleList(
+            StyleVARVQStage(config, before, after, config.num_res_blocks, level == last, downsample=level < last)
+            for level, (before, after) in enumerate(zip([config.base_channels, *widths], widths, strict=False))
+        )
+        self.mid_block = StyleVARVQMidBlock(config, widths[-1])
+        self.norm_out = nn.GroupNorm(config.norm_num_groups, widths[-1], eps=config.norm_eps)
+        self.conv_out = nn.Conv2d(widths[-1], config.latent_channels, kernel_size=3, padding=1)
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        hidden_states = self.conv_in(pixel_values)
+        for stage in self.down_blocks:
+            hidden_states = stage(hidden_states)
+        hidden_states = self.mid_block(hidden_states)
+        return self.conv_out(F.silu(self.norm_out(hidden_states)))
+
+
+class StyleVARVQDecoder(nn.Module):
+    """Latents `(B, C, S, S)` to pixels `(B, num_channels, S * downsampling, S * downsampling)`, not clamped."""
+
+    def __init__(self, config: StyleVARVQConfig):
+        super().__init__()
+        widths = [config.base_channels * factor for factor in reversed(config.channel_multipliers)]
+        last = len(widths) - 1
+        self.conv_in = nn.Conv2d(config.latent_channels, widths[0], kernel_size=3, padding=1)
+        self.mid_block = StyleVARVQMidBlock(config, widths[0])
+        self.up_blocks = nn.ModuleList(
+            StyleVARVQStage(config, before, after, config.num_res_blocks + 1, level == 0, upsample=level < last)
+            for level, (before, after) in enumerate(zip([widths[0], *widths], widths, strict=False))
+        )
+        self.norm_out = nn.GroupNorm(config.norm_num_groups, widths[-1], eps=config.norm_eps)
+        self.conv_out = nn.Conv2d(widths[-1], config.num_channels, kernel_size=3, padding=1)
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        hidden_states = self.mid_block(self.conv_in(latents))
+        for stage in self.up_blocks:
+            hidden_states = stage(hidden_states)
+        return self.conv_out(F.silu(self.norm_out(hidden_states)))
+
+
+class StyleVARPhi(nn.Module):
+    """`phi(h) = (1 - r) h + r conv3x3(h)`: repairs what upsampling a code map blurs (arXiv 2404.02905, Alg. 1-2)."""
+
+    def __init__(self, config: StyleVARVQConfig):
+        super().__init__()
+        self.ratio = config.residual_ratio
+        self.conv = nn.Conv2d(config.latent_channels, config.latent_channels, kernel_size=3, padding=1)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return (1 - self.ratio) * hidden_states + self.ratio * self.conv(hidden_states)
+
+
+class StyleVARQuantizer(nn.Module):
+    """
+    Multi-scale residual quantiser with one codebook for all scales and `num_shared_phi` convolutions.
+
+    Everything here runs in float32, whatever the dtype of the model or of autocast: the nearest codebook vector of a
+    rounded latent is often another one.
+    """
+
+    def __init__(self, config: StyleVARVQConfig):
+        super().__init__()
+        self.patch_nums = config.patch_nums
+        self.scale_boundaries = config.scale_boundaries
+        self.phi_indices = config.phi_indices
+        self.codebook = nn.Embedding(config.codebook_size, config.latent_channels)
+        self.phis = nn.ModuleList(StyleVARPhi(config) for _ in range(config.num_shared_phi))
+
+    def split(self, codes: torch.LongTensor) -> list[torch.LongTensor]:
+        """Codes `(B, L)` to one tensor `(B, patch_nums[k] ** 2)` per scale."""
+        return [codes[:, start:end] for start, end in self.scale_boundaries]
+
+    def nearest_codes(self, vectors: torch.Tensor) -> torch.LongTensor:
+        """Index of the codebook vector nearest to each of `(N, C)` vectors, by Euclidean distance: `(N,)`."""
+        codebook = self.codebook.weight.float()
+        # |z - e|^2 without |z|^2, which is the same for every e
+        distances = torch.addmm(codebook.square().sum(dim=1), vectors, codebook.T, alpha=-2)
+        return distances.argmin(dim=1)
+
+    def lift(self, codes: torch.LongTensor, scale_index: int) -> torch.Tensor:
+        """
+        What the codes of one scale add to the latent.
+
+        Args:
+            codes (`torch.LongTensor` of shape `(B, patch_nums[scale_index] ** 2)`):
+                Codes of that scale.
+            scale_index (`int`):
+                Which scale, from 0.
+
+        Returns:
+            `torch.FloatTensor` of shape `(B, C, S, S)`: `phi_k(bicubic(codebook[codes]))`.
+        """
+        side, latent_side = self.patch_nums[scale_index], self.patch_nums[-1]
+        with torch.autocast(codes.device.type, enabled=False):
+            hidden_states = self.codebook(codes).transpose(1, 2).unflatten(2, (side, side))
+            if side != latent_side:
+                hidden_states = F.interpolate(hidden_states, size=(latent_side, latent_side), mode="bicubic")
+            return self.phis[self.phi_indices[scale_index]](hidden_states).float()
+
+    def accumulate(self, codes: torch.LongTensor) -> list[torch.Tensor]:
+        """The latent `f_hat_k` after each scale, `K` tensors of shape `(B, C, S, S)`, from codes `(B, L)`."""
+        cumulative = []
+        for scale_index, scale_codes in enumerate(self.split(codes)):
+            contribution = self.lift(scale_codes, scale_index)
+            cumulative.append(cumulative[-1] + contribution if cumulative else contribution)
+        return cumulative
+
+    def forward(self, latents: torch.Tensor) -> tuple[torch.LongTensor, list[torch.Tensor]]:
+        """
+        Quantise latents scale by scale, each scale what the coarser ones left over (arXiv 2404.02905, Alg. 1).
+
+        Args:
+            latents (`torch.FloatTensor` of shape `(B, C, S, S)`):
+                The encoder's output.
+
+        Returns:
+            `tuple`: codes `(B, L)` and the latent `f_hat_k` after each scale, `K` tensors of shape `(B, C, S, S)`.
+            Gradients flow to the codebook and the phi convolutions, not to `latents`.
+        """
+        with torch.autocast(latents.device.type, enabled=False):
+            residual = latents.detach().float()
+            codes, cumulative = [], []
+            for scale_index, side in enumerate(self.patch_nums):
+                vectors = area_resize(residual, side).permute(0, 2, 3, 1).flatten(0, 2)
+                codes.append(self.nearest_codes(vectors).view(len(latents), side * side))
+                contribution = self.lift(codes[-1], scale_index)
+                cumulative.append(cumulative[-1] + contribution if cumulative else contribution)
+                residual = residual - contribution.detach()
+        return torch.cat(codes, dim=1), cumulative
+
+    def features(self, cumulative: Sequence[torch.Tensor], sides: Sequence[int] | None = None) -> torch.Tensor:
+        """
+        Lay the latents of several scales side by side as a sequence.
+
+        Args:
+            cumulative (sequence of `torch.FloatTensor` of shape `(B, C, S, S)`):
+                `f_hat_k`, as returned by [`~StyleVARQuantizer.accumulate`].
+            sides (sequence of `int`, *optional*):
+                The side to average each of them down to. Defaults to each scale's own side.
+
+        Returns:
+            `torch.FloatTensor` of shape `(B, sum(side ** 2), C)`.
+        """
+        sides = self.patch_nums if sides is None else sides
+        maps = [area_resize(latent, side).flatten(2) for latent, side in zip(cumulative, sides, strict=True)]
+        return torch.cat(maps, dim=2).transpose(1, 2)
+
+
+class StyleVARVQPreTrainedModel(PreTrainedModel):
+    """Initialisation and loading shared by the tokenizer's classes."""
+
+    config: StyleVARVQConfig
+    config_class = StyleVARVQConfig
+    base_model_prefix = "vq_model"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["StyleVARVQResnetBlock", "StyleVARVQAttention", "StyleVARQuantizer"]
+    _keep_in_fp32_modules_strict = ["quantizer"]
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Conv2d):
+            init.kaiming_uniform_(module.weight, a=math.sqrt(5))
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.GroupNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            init.normal_(module.weight, std=module.embedding_dim**-0.5)
+
+
+class StyleVARVQModel(StyleVARVQPreTrainedModel):
+    """
+    Multi-scale VQ-VAE: images in [-1, 1] to `L` codes and back.
+
+    Args:
+        config ([`StyleVARVQConfig`]):
+            Sizes and ladder.
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from stylevar_hf import StyleVARVQConfig, StyleVARVQModel
+
+    >>> vq_model = StyleVARVQModel(StyleVARVQConfig(base_channels=32, patch_nums=(1, 2, 3, 4))).eval()
+    >>> codes = vq_model.encode(torch.zeros(1, 3, 64, 64)).codes
+    >>> codes.shape, vq_model.decode(codes).shape
+    (torch.Size([1, 30]), torch.Size([1, 3, 64, 64]))
+    ```
+    """
+
+    def __init__(self, config: StyleVARVQConfig):
+        super().__init__(config)
+        channels = config.latent_channels
+        self.encoder = StyleVARVQEncoder(config)
+        self.quant_conv = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+        self.quantizer = StyleVARQuantizer(config)
+        self.post_quant_conv = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+        self.decoder = StyleVARVQDecoder(config)
+        self.post_init()
+
+    def get_latents(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Pixels `(B, num_channels, H, W)` in [-1, 1] to latents `(B, C, S, S)` before quantisation, in float32."""
+        check_pixel_values("pixel_values", pixel_values, self.config)
+        return self.quant_conv(self.encoder(pixel_values.to(self.dtype))).float()
+
+    def encode(self, pixel_values: torch.Tensor) -> StyleVARVQEncoderOutput:
+        """
+        Tokenise images.
+
+        Args:
+            pixel_values (`torch.FloatTensor` of shape `(B, num_channels, image_size, image_size)`):
+                RGB images in [-1, 1].
+
+        Returns:
+            [`StyleVARVQEncoderOutput`]: codes, conditioning features and latents.
+
+        Raises:
+            ValueError: If the shape does not fit the ladder or the values leave [-1, 1].
+        """
+        latents = self.get_latents(pixel_values)
+        codes, cumulative = self.quantizer(latents)
+        return StyleVARVQEncoderOutput(codes=codes, features=self.quantizer.features(cumulative), latents=latents)
+
+    def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents `(B, C, S, S)`, such as `f_hat` after any scale, to float32 pixels in [-1, 1]."""
+        hidden_states = self.post_quant_conv(latents.to(self.dtype))
+        return self.decoder(hidden_states).float().clamp(-1, 1)
+
+    def decode(self, codes: torch.LongTensor) -> torch.Tensor:
+        """
+        Turn codes into images.
+
+        Args:
+            codes (`torch.LongTensor` of shape `(B, L)`):
+                Codebook indices of all scales, coarse to fine.
+
+        Returns:
+            `torch.FloatTensor` of shape `(B, num_channels, image_size, image_size)`: images in [-1, 1].
+
+        Raises:
+            ValueError: If the shape is wrong or an index is not in the codebook.
+        """
+        self.check_codes("codes", codes)
+        return self.decode_latents(self.quantizer.accumulate(codes)[-1])
+
+    def reconstruct(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Images `(B, num_channels, H, W)` in [-1, 1] through the codes and back, same shape and range."""
+        _, cumulative = self.quantizer(self.get_latents(pixel_values))
+        return self.decode_latents(cumulative[-1])
+
+    def cumulative_features(self, codes: torch.LongTensor) -> torch.Tensor:
+        """
+        Conditioning features of codes `(B, L)`: at each scale the latent that the codes up to and including it stand
+        for, averaged down to that scale. Shape `(B, L, C)`, float32.
+        """
+        self.check_codes("codes", codes)
+        return self.quantizer.features(self.quantizer.accumulate(codes))
+
+    def next_scale_features(self, codes: torch.LongTensor) -> torch.Tensor:
+        """
+        Teacher-forced inputs of scales 2..K for codes `(B, L)`: at each scale the latent that the codes before it
+        stand for, averaged down to that scale. Shape `(B, L - patch_nums[0] ** 2, C)`, float32.
+        """
+        self.check_codes("codes", codes)
+        return self.quantizer.features(self.quantizer.accumulate(codes)[:-1], self.config.patch_nums[1:])
+
+    def check_codes(self, name: str, codes: torch.Tensor) -> None:
+        """Raise `ValueError` unless `codes` are `(B, L)` indices into the codebook."""
+        length, size = self.config.sequence_length, self.config.codebook_size
+        if codes.dtype != torch.long or codes.ndim != 2 or codes.shape[1] != length:
+            raise ValueError(
+                f"`{name}` must be an int64 tensor of shape (batch, {length}) for the ladder "
+                f"patch_nums={tuple(self.config.patch_nums)}, but got {codes.dtype} of shape {tuple(codes.shape)}. "
+                "Use `encode(pixel_values).codes`."
+            )
+        if torch.compiler.is_compiling() or codes.numel() == 0:
+            return
+        low, high = (value.item() for value in codes.aminmax())
+        if low < 0 or high >= size:
+            raise ValueError(
+                f"`{name}` must be indices in [0, {size - 1}], but got values from {low} to {high}. "
+                "These codes come from another codebook."
+            )
+
+    def forward(self, pixel_values: torch.Tensor) -> StyleVARVQOutput:
+        """
+        Training forward: quantise with the straight-through estimator, decode, and measure.
+
+        `loss = |x_hat - x|^2 + (1 / K) sum_k (beta |sg(f_hat_k) - f|^2 + |f_hat_k - sg(f)|^2)` (arXiv 2404.02905,
+        eq. 5, without its perceptual and adversarial terms, which are up to the trainer). All terms are means.
+
+        Args:
+            pixel_values (`torch.FloatTensor` of shape `(B, num_channels, image_size, image_size)`):
+                RGB images in [-1, 1].
+
+        Returns:
+            [`StyleVARVQOutput`]
+        """
+        latents = self.get_latents(pixel_values)
+        codes, cumulative = self.quantizer(latents)
+        quantized = latents + (cumulative[-1] - latents).detach()  # straight-through
+        reconstruction = self.decoder(self.post_quant_conv(quantized.to(self.dtype))).float()
+
+        reconstruction_loss = F.mse_loss(reconstruction, pixel_values.float())
+        codebook_loss = torch.stack([F.mse_loss(f_hat, latents.detach()) for f_hat in cumulative]).mean()
+        commitment_loss = torch.stack([F.mse_loss(latents, f_hat.detach()) for f_hat in cumulative]).mean()
+        loss = reconstruction_loss + codebook_loss + self.config.commitment_weight * commitment_loss
+
+        return StyleVARVQOutput(
+            loss=loss,
+            reconstruction_loss=reconstruction_loss,
+            codebook_loss=codebook_loss,
+            commitment_loss=commitment_loss,
+            reconstruction=reconstruction,
+            codes=codes,
+            codebook_usage=self._codebook_usage(codes),
+        )
+
+    def _codebook_usage(self, codes: torch.LongTensor) -> torch.Tensor:
+        used = codes.new_zeros(self.config.num_scales, self.config.codebook_size, dtype=torch.float32)
+        for row, scale_codes in zip(used, self.quantizer.split(codes), strict=True):
+            row.index_fill_(0, scale_codes.flatten(), 1.0)
+        return used.mean(dim=1)
+
+
+__all__ = ["StyleVARVQEncoderOutput", "StyleVARVQModel", "StyleVARVQOutput", "StyleVARVQPreTrainedModel"]
