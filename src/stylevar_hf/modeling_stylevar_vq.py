@@ -503,6 +503,8 @@ class StyleVARVQModel(StyleVARVQPreTrainedModel):
         stand for, averaged down to that scale. Shape `(B, L - patch_nums[0] ** 2, C)`, float32.
         """
         self.check_codes("codes", codes)
+        if self.config.num_scales == 1:
+            return codes.new_zeros((len(codes), 0, self.config.latent_channels), dtype=torch.float32)
         return self.quantizer.features(self.quantizer.accumulate(codes)[:-1], self.config.patch_nums[1:])
 
     def check_codes(self, name: str, codes: torch.Tensor) -> None:

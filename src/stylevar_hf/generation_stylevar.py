@@ -1,0 +1,416 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Generation with StyleVAR (arXiv 2604.21052): logit filters, sampling, the cache, and the scale-by-scale loop.
+
+Legend: `B` content-style pairs, `N = B * num_return_sequences` images (row `i * num_return_sequences + j` is image `j`
+of pair `i`), `T` tokens of the current scale, `L` tokens of all scales, `V` codebook size, `H` heads, `D` width.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from transformers.utils import ModelOutput
+
+from .configuration_stylevar import StyleVARConfig
+from .modeling_stylevar_vq import StyleVARVQModel, area_resize
+
+
+@dataclass
+class StyleVARReference(ModelOutput):
+    """
+    Everything that generation needs of a content or a style image; encode once, use often.
+
+    Args:
+        embedding (`torch.FloatTensor` of shape `(B, D)`):
+            The whole image as one vector.
+        features (`torch.FloatTensor` of shape `(B, L, latent_channels)`):
+            The image's VQ features at each scale.
+        codes (`torch.LongTensor` of shape `(B, L)`):
+            The image's VQ codes.
+    """
+
+    embedding: torch.FloatTensor | None = None
+    features: torch.FloatTensor | None = None
+    codes: torch.LongTensor | None = None
+
+    def select(self, indices: Sequence[int]) -> "StyleVARReference":
+        """The reference made of the given rows, in the given order; rows may be repeated."""
+        rows = torch.as_tensor(list(indices), device=self.embedding.device)
+        return StyleVARReference(**{name: value.index_select(0, rows) for name, value in self.items()})
+
+
+@dataclass
+class StyleVARGenerateOutput(ModelOutput):
+    """
+    Result of [`StyleVARForConditionalGeneration.generate`].
+
+    Args:
+        sequences (`torch.LongTensor` of shape `(N, L)`):
+            Generated codes of all scales.
+        pixel_values (`torch.FloatTensor` of shape `(N, 3, image_size, image_size)`):
+            Generated images in [-1, 1], float32.
+        logits (`torch.FloatTensor` of shape `(N, L, V)`, *optional*, returned when `output_logits=True`):
+            Scores before temperature and filters.
+    """
+
+    sequences: torch.LongTensor | None = None
+    pixel_values: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+
+
+@dataclass
+class StyleVARScaleState:
+    """
+    What `callback_on_scale_end` is handed after each scale.
+
+    Args:
+        scale_index (`int`):
+            The scale that was just generated, from 0.
+        num_scales (`int`):
+            How many there are.
+        codes (`torch.LongTensor` of shape `(N, T)`):
+            The codes of this scale.
+        latents (`torch.FloatTensor` of shape `(N, latent_channels, S, S)`):
+            The latent that all codes so far stand for.
+    """
+
+    scale_index: int
+    num_scales: int
+    codes: torch.LongTensor
+    latents: torch.FloatTensor
+    vq_model: StyleVARVQModel = field(repr=False)
+
+    @property
+    def pixel_values(self) -> torch.Tensor:
+        """The image after this scale, `(N, 3, image_size, image_size)` in [-1, 1]; decoded on each access."""
+        return self.vq_model.decode_latents(self.latents)
+
+
+@dataclass
+class StyleVARLayerCache:
+    """
+    Keys and values of one layer, each stored once, and the modulation of its norms, which no scale changes.
+
+    Args:
+        max_length (`int`):
+            Tokens to make room for, `L`.
+        length (`int`):
+            Tokens stored so far.
+        keys, values (`torch.Tensor` of shape `(N, H, max_length, D / H)`):
+            Allocated by the first update.
+        modulation (`torch.Tensor` of shape `(B, 6, D)`):
+            Gates, scales and shifts of the layer.
+    """
+
+    max_length: int
+    length: int = 0
+    keys: torch.Tensor | None = None
+    values: torch.Tensor | None = None
+    modulation: torch.Tensor | None = None
+
+    def update(self, keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Append the keys and values of a scale, `(N, H, T, D / H)`, and return all so far, `(N, H, length, D / H)`.
+
+        Raises:
+            ValueError: If there is no room left.
+        """
+        start, end = self.length, self.length + keys.shape[2]
+        if end > self.max_length:
+            raise ValueError(
+                f"`cache` must have room for {end} tokens, but got room for {self.max_length}. "
+                "Start each generation with a new `StyleVARCache`."
+            )
+        if self.keys is None:
+            self.keys = keys.new_empty((*keys.shape[:2], self.max_length, keys.shape[3]))
+            self.values = torch.empty_like(self.keys)
+        self.keys[:, :, start:end] = keys
+        self.values[:, :, start:end] = values
+        self.length = end
+        return self.keys[:, :, :end], self.values[:, :, :end]
+
+
+class StyleVARCache:
+    """
+    The state that the blocks keep between scales. Handed to `forward`, never hidden on a module.
+
+    Args:
+        config ([`StyleVARConfig`]):
+            Gives the number of layers and of tokens.
+    """
+
+    def __init__(self, config: StyleVARConfig):
+        self.layers = [StyleVARLayerCache(config.sequence_length) for _ in range(config.num_hidden_layers)]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all keys and values."""
+        stored = [tensor for layer in self.layers for tensor in (layer.keys, layer.values) if tensor is not None]
+        return sum(tensor.nbytes for tensor in stored)
+
+
+def filter_logits(logits: torch.Tensor, top_k: int | None = None, top_p: float | None = None) -> torch.Tensor:
+    """
+    Keep the most likely tokens: first the `top_k` best, then the smallest set of those whose mass exceeds `top_p`.
+
+    Tokens that tie with the last one kept are kept too, and the best token always is.
+
+    Args:
+        logits (`torch.FloatTensor` of shape `(..., V)`):
+            Scores.
+        top_k (`int`, *optional*):
+            How many tokens to keep; more than `V` keeps all. `None` or 0 switches this filter off.
+        top_p (`float`, *optional*):
+            Probability mass to exceed, in (0, 1]. `None` or 1.0 switches this filter off.
+
+    Returns:
+        `torch.FloatTensor` of shape `(..., V)`: the logits, with `-inf` in place of those removed.
+
+    Raises:
+        ValueError: If `top_k` is negative or `top_p` is outside (0, 1].
+    """
+    check_sampling(top_k=top_k, top_p=top_p)
+    top_k = min(top_k or logits.shape[-1], logits.shape[-1])
+    top_p = 1.0 if top_p is None else top_p
+    if top_p < 1.0:
+        ascending = logits.topk(top_k, dim=-1).values.flip(-1)
+        removed = (ascending.softmax(dim=-1).cumsum(dim=-1) <= 1 - top_p).sum(dim=-1, keepdim=True)
+        lowest_kept = ascending.gather(-1, removed.clamp(max=top_k - 1))
+    elif top_k < logits.shape[-1]:
+        lowest_kept = logits.topk(top_k, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
+    else:
+        return logits
+    return logits.masked_fill(logits < lowest_kept, -torch.inf)
+
+
+def check_sampling(
+    top_k: int | None = None, top_p: float | None = None, temperature: float | None = None, do_sample: bool = True
+) -> None:
+    """Raise `ValueError` unless `top_k >= 0`, `top_p` is in (0, 1] and `temperature > 0`."""
+    if top_k is not None and (top_k < 0 or top_k != int(top_k)):
+        raise ValueError(f"`top_k` must be 0 (off) or a positive integer, but got {top_k}. The published value is 900.")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"`top_p` must be in (0, 1], but got {top_p}. The published value is 0.96; 1.0 keeps all.")
+    if do_sample and temperature is not None and not 0 < temperature < math.inf:
+        raise ValueError(
+            f"`temperature` must be positive and finite, but got {temperature}. Use `do_sample=False` for the most "
+            "likely token."
+        )
+
+
+def sample_codes(
+    logits: torch.Tensor, generator: torch.Generator | Sequence[torch.Generator] | None = None
+) -> torch.LongTensor:
+    """
+    Draw one code per token from the softmax of the logits, by inverting its cumulative distribution.
+
+    Each token takes one uniform number, so that a row's codes depend on its own generator and logits only.
+
+    Args:
+        logits (`torch.FloatTensor` of shape `(N, T, V)`):
+            Scores; `-inf` is never drawn.
+        generator (`torch.Generator` or sequence of them, *optional*):
+            One generator for all rows, or one per row. A CPU generator gives the same numbers on every device.
+
+    Returns:
+        `torch.LongTensor` of shape `(N, T)`
+    """
+    cumulative = logits.float().softmax(dim=-1).cumsum(dim=-1)
+    total = cumulative[..., -1:]
+    # below the total even after rounding, so that the search ends on a code of positive probability
+    threshold = uniform(logits.shape[:2], logits.device, generator).unsqueeze(-1) * total
+    threshold = torch.minimum(threshold, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(cumulative, threshold, right=True).squeeze(-1)
+
+
+def uniform(
+    shape: tuple[int, int], device: torch.device, generator: torch.Generator | Sequence[torch.Generator] | None
+) -> torch.Tensor:
+    """Uniform float32 numbers in [0, 1) of the given shape, from one generator or one per row."""
+    if generator is None:
+        return torch.rand(shape, device=device)
+    if isinstance(generator, torch.Generator):
+        return torch.rand(shape, generator=generator, device=generator.device).to(device)
+    rows = [torch.rand(shape[1], generator=one, device=one.device).to(device) for one in generator]
+    return torch.stack(rows)
+
+
+def legacy_attention_bias(
+    start: int, end: int, device: torch.device | None = None, dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    """
+    What the published cached inference does to the attention of the scale from token `start` to `end`: it stores every
+    key twice, the second time between its style and its content pass. So the style query sees earlier keys twice and
+    current ones once, which is `log 2` on the former; for the content query all are doubled, which cancels.
+
+    Returns:
+        `torch.Tensor` of shape `(1, 1, 2 * (end - start), end)`: added to the attention scores, style rows first.
+    """
+    bias = torch.zeros(2, end - start, end, device=device, dtype=dtype)
+    bias[0, :, :start] = math.log(2.0)
+    return bias.flatten(0, 1)[None, None]
+
+
+class StyleVARGenerationMixin:
+    """`generate` for [`StyleVARForConditionalGeneration`]."""
+
+    @torch.no_grad()
+    def generate(
+        self,
+        content_pixel_values: torch.Tensor | None = None,
+        style_pixel_values: torch.Tensor | None = None,
+        *,
+        content: StyleVARReference | None = None,
+        style: StyleVARReference | None = None,
+        do_sample: bool | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        temperature: float | None = None,
+        style_strength: float | Sequence[float] | torch.Tensor = 0.0,
+        num_return_sequences: int = 1,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        callback_on_scale_end: Callable[[StyleVARScaleState], None] | None = None,
+        output_logits: bool = False,
+    ) -> StyleVARGenerateOutput:
+        r"""
+        Stylise: predict the target's codes scale by scale, all tokens of a scale at once (arXiv 2604.21052).
+
+        Arguments left at `None` are taken from `generation_config` (published: sampling, `top_k=900`, `top_p=0.96`,
+        `temperature=1.0`). `config.legacy_kv_duplication` chooses the published cached inference.
+
+        Args:
+            content_pixel_values (`torch.FloatTensor` of shape `(B, 3, image_size, image_size)`, *optional*):
+                Content images in [-1, 1]. Required unless `content` is given.
+            style_pixel_values (`torch.FloatTensor` of shape `(B, 3, image_size, image_size)`, *optional*):
+                Style images in [-1, 1]. Required unless `style` is given.
+            content ([`StyleVARReference`], *optional*):
+                Contents already encoded by `encode_content`.
+            style ([`StyleVARReference`], *optional*):
+                Styles already encoded by `encode_style`.
+            do_sample (`bool`, *optional*):
+                Sample, or take the most likely code.
+            top_k (`int`, *optional*):
+                Sample from this many most likely codes; 0 for all.
+            top_p (`float`, *optional*):
+                Sample from the smallest set of codes whose probability exceeds this, in (0, 1].
+            temperature (`float`, *optional*):
+                Divides the logits before the filters; positive.
+            style_strength (`float` or sequence of `B` floats, *optional*, defaults to 0.0):
+                In [-1, 1]: shifts every alpha by half of it (clamped to [0.01, 0.99]), towards the style if positive.
+            num_return_sequences (`int`, *optional*, defaults to 1):
+                Images per pair; the pair is encoded once.
+            generator (`torch.Generator` or sequence of `B * num_return_sequences` of them, *optional*):
+                Source of randomness. With one generator per image, an image does not depend on its batch.
+            callback_on_scale_end (`Callable[[StyleVARScaleState], None]`, *optional*):
+                Called after each scale, for progress or previews.
+            output_logits (`bool`, *optional*, defaults to `False`):
+                Return the logits of all tokens.
+
+        Returns:
+            [`StyleVARGenerateOutput`]
+
+        Raises:
+            ValueError: If an argument is out of range, an image is missing or does not fit, or batch sizes differ.
+        """
+        # 1. Check the arguments
+        defaults = self.generation_config
+        do_sample = defaults.do_sample if do_sample is None else do_sample
+        top_k = defaults.top_k if top_k is None else top_k
+        top_p = defaults.top_p if top_p is None else top_p
+        temperature = defaults.temperature if temperature is None else temperature
+        check_sampling(top_k, top_p, temperature, do_sample)
+        if num_return_sequences < 1:
+            raise ValueError(f"`num_return_sequences` must be at least 1, but got {num_return_sequences}.")
+
+        # 2. Encode each image once
+        content, style = self._encode_pair(content_pixel_values, style_pixel_values, content, style)
+        num_images = len(content.embedding) * num_return_sequences
+        _check_generators(generator, num_images)
+        blend_alphas = self.model.get_blend_alphas(style_strength, len(content.embedding))
+        guides = self.model.embed_guides(style.features, content.features)
+
+        # 3. Generate scale by scale
+        cache = StyleVARCache(self.config)
+        hidden_states = self.model.embed_start(content.embedding).repeat_interleave(num_return_sequences, dim=0)
+        latents, sequences, all_logits = 0.0, [], []
+        for scale_index, (start, end) in enumerate(self.config.vq_config.scale_boundaries):
+            legacy = self.config.legacy_kv_duplication
+            mask = legacy_attention_bias(start, end, guides.device, guides.dtype) if legacy else None
+            hidden_states = self.model.run_layers(
+                hidden_states, guides[:, :, start:end], style.embedding, blend_alphas[:, start:end], mask, cache
+            )
+            logits = self.get_logits(hidden_states)
+            codes = self._choose_codes(logits, do_sample, top_k, top_p, temperature, generator)
+            latents = latents + self.vq_model.quantizer.lift(codes, scale_index)
+            sequences.append(codes)
+            if output_logits:
+                all_logits.append(logits)
+            if callback_on_scale_end is not None:
+                num_scales = self.config.num_scales
+                callback_on_scale_end(StyleVARScaleState(scale_index, num_scales, codes, latents, self.vq_model))
+            if scale_index + 1 < self.config.num_scales:
+                features = area_resize(latents, self.config.patch_nums[scale_index + 1]).flatten(2).transpose(1, 2)
+                hidden_states = self.model.embed_tokens(features, end)
+
+        # 4. Decode the image
+        return StyleVARGenerateOutput(
+            sequences=torch.cat(sequences, dim=1),
+            pixel_values=self.vq_model.decode_latents(latents),
+            logits=torch.cat(all_logits, dim=1) if output_logits else None,
+        )
+
+    def _choose_codes(
+        self,
+        logits: torch.Tensor,
+        do_sample: bool,
+        top_k: int | None,
+        top_p: float | None,
+        temperature: float | None,
+        generator: torch.Generator | Sequence[torch.Generator] | None,
+    ) -> torch.LongTensor:
+        if not do_sample:
+            return logits.argmax(dim=-1)
+        if temperature is not None and temperature != 1.0:
+            logits = logits / temperature
+        return sample_codes(filter_logits(logits, top_k, top_p), generator)
+
+
+def _check_generators(generator: torch.Generator | Sequence[torch.Generator] | None, num_images: int) -> None:
+    if generator is None or isinstance(generator, torch.Generator):
+        return
+    if not isinstance(generator, Sequence) or not all(isinstance(one, torch.Generator) for one in generator):
+        raise ValueError(
+            f"`generator` must be a `torch.Generator` or a list of them, but got {type(generator).__name__}. "
+            "Use `torch.Generator().manual_seed(seed)`."
+        )
+    if len(generator) != num_images:
+        raise ValueError(
+            f"`generator` must hold one generator per image ({num_images}), but got {len(generator)}. "
+            "There are batch size times `num_return_sequences` images."
+        )
+
+
+__all__ = [
+    "StyleVARCache",
+    "StyleVARGenerateOutput",
+    "StyleVARGenerationMixin",
+    "StyleVARLayerCache",
+    "StyleVARReference",
+    "StyleVARScaleState",
+    "filter_logits",
+    "sample_codes",
+]

@@ -1,0 +1,715 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+StyleVAR (arXiv 2604.21052): style transfer by visual autoregression with blended cross-attention.
+
+The target image is predicted scale by scale, `P(x | style, content) = prod_k P(r_k | r_<k, s_k, c_k)`. In each block
+the style and the content tokens of scale `k` ask (queries), the target's own history answers (keys and values), and
+`alpha_k` blends the two answers.
+
+Legend: `B` content-style pairs, `N = B * num_return_sequences` targets, `K` scales, `T` tokens in this call, `L` tokens
+of all scales, `D` width, `H` heads, `C` latent channels, `V` codebook size.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import GenerationConfig, PreTrainedModel, ResNetModel
+from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.utils import ModelOutput
+
+from .configuration_stylevar import StyleVARConfig
+from .generation_stylevar import StyleVARCache, StyleVARGenerationMixin, StyleVARLayerCache, StyleVARReference
+from .modeling_stylevar_vq import StyleVARVQModel, check_pixel_values
+
+
+MAX_LOGIT_SCALE = math.log(100.0)
+
+
+@dataclass
+class StyleVARModelOutput(ModelOutput):
+    """
+    Output of [`StyleVARModel`].
+
+    Args:
+        last_hidden_state (`torch.FloatTensor` of shape `(N, L, D)`):
+            Hidden states after the final modulated norm.
+        content_embedding (`torch.FloatTensor` of shape `(B, D)`):
+            The content image as one vector; it starts the sequence.
+        style_embedding (`torch.FloatTensor` of shape `(B, D)`):
+            The style image as one vector; it modulates every norm.
+    """
+
+    last_hidden_state: torch.FloatTensor | None = None
+    content_embedding: torch.FloatTensor | None = None
+    style_embedding: torch.FloatTensor | None = None
+
+
+@dataclass
+class StyleVARConditionalGenerationOutput(ModelOutput):
+    """
+    Output of the teacher-forced [`StyleVARForConditionalGeneration`].
+
+    Args:
+        loss (`torch.FloatTensor` of shape `()`):
+            Cross-entropy, mean over all tokens.
+        logits (`torch.FloatTensor` of shape `(N, L, V)`):
+            Scores of every code, float32.
+        scale_losses (`torch.FloatTensor` of shape `(K,)`):
+            The loss at each scale, detached.
+        scale_accuracies (`torch.FloatTensor` of shape `(K,)`):
+            Share of tokens at each scale, in [0, 1], whose best code is the label.
+        labels (`torch.LongTensor` of shape `(N, L)`):
+            The target's codes.
+    """
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    scale_losses: torch.FloatTensor | None = None
+    scale_accuracies: torch.FloatTensor | None = None
+    labels: torch.LongTensor | None = None
+
+
+def eager_attention_forward(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    **kwargs,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention written out: `(N, H, T, D / H)` queries to `(N, T, H, D / H)` outputs and `(N, H, T, S)` weights."""
+    scores = torch.matmul(query, key.transpose(2, 3)) * scaling
+    if attention_mask is not None:
+        scores = scores + attention_mask
+    weights = scores.softmax(dim=-1, dtype=torch.float32).to(query.dtype)
+    weights = F.dropout(weights, p=dropout, training=module.training)
+    return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
+
+
+def drop_path(hidden_states: torch.Tensor, rate: float, training: bool) -> torch.Tensor:
+    """Stochastic depth (arXiv 1603.09382): drop the branch of whole samples, and scale up the others."""
+    if rate == 0.0 or not training:
+        return hidden_states
+    shape = (hidden_states.shape[0],) + (1,) * (hidden_states.ndim - 1)
+    return hidden_states * hidden_states.new_empty(shape).bernoulli_(1 - rate) / (1 - rate)
+
+
+class StyleVARModulation(nn.Linear):
+    """
+    Adaptive norm: the style embedding `(B, D)` to `num_vectors` vectors `(B, num_vectors, D)`.
+
+    Args:
+        width (`int`):
+            `D`.
+        num_vectors (`int`):
+            How many vectors to predict.
+        num_gates (`int`, *optional*, defaults to 0):
+            How many of them, the first ones, are gates; a new model starts with its gates almost shut.
+    """
+
+    def __init__(self, width: int, num_vectors: int, num_gates: int = 0):
+        super().__init__(width, num_vectors * width)
+        self.num_vectors = num_vectors
+        self.num_gates = num_gates
+
+    def forward(self, style_embedding: torch.Tensor) -> torch.Tensor:
+        return super().forward(F.silu(style_embedding)).unflatten(-1, (self.num_vectors, -1))
+
+
+def modulate(hidden_states: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """`(1 + scale) z + shift`, the second half of a modulated norm."""
+    return torch.addcmul(shift, hidden_states, 1 + scale)
+
+
+class StyleVARBlendedCrossAttention(nn.Module):
+    """
+    Blended cross-attention (arXiv 2604.21052): `alpha Attn(Q=style) + (1 - alpha) Attn(Q=content)` over the target's
+    keys and values. Queries and keys have unit length; one learned temperature per head, at most 100.
+
+    Both queries attend in one call, and are blended before the output projection (the same, at half the work).
+    """
+
+    def __init__(self, config: StyleVARConfig):
+        super().__init__()
+        self.config = config
+        self.head_dim = config.hidden_size // config.num_attention_heads
+        self.q_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.k_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
+        self.v_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.o_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.logit_scale = nn.Parameter(torch.full((config.num_attention_heads,), math.log(4.0)))
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        guides: torch.Tensor,
+        blend_alphas: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        cache: StyleVARLayerCache | None = None,
+    ) -> torch.Tensor:
+        """
+        Args:
+            hidden_states (`torch.FloatTensor` of shape `(N, T, D)`):
+                The target's normed hidden states; they give keys and values.
+            guides (`torch.FloatTensor` of shape `(B, 2, T, D)`):
+                The normed tokens of style (0) and content (1); they give the queries, once for all targets of a pair.
+            blend_alphas (`torch.FloatTensor` of shape `(1 or B, T, 1)`):
+                Share of the style's answer.
+            attention_mask (`torch.FloatTensor` of shape `(1, 1, 2 * T, S)`, *optional*):
+                Added to the scores, style rows first.
+            cache ([`StyleVARLayerCache`], *optional*):
+                Earlier keys and values; this call's are appended.
+
+        Returns:
+            `torch.FloatTensor` of shape `(N, T, D)`
+        """
+        num_targets, length, width = hidden_states.shape
+        repeats = num_targets // guides.shape[0]
+
+        query = self.q_proj(guides).view(guides.shape[0], 2 * length, -1, self.head_dim).transpose(1, 2)
+        key = self.k_proj(hidden_states).view(num_targets, length, -1, self.head_dim).transpose(1, 2)
+        value = self.v_proj(hidden_states).view(num_targets, length, -1, self.head_dim).transpose(1, 2)
+        temperature = self.logit_scale.clamp(max=MAX_LOGIT_SCALE).exp().to(query.dtype)
+        query = F.normalize(query, dim=-1) * temperature[:, None, None]
+        key = F.normalize(key, dim=-1)
+
+        if cache is not None:
+            key, value = cache.update(key, value)
+        query = query.repeat_interleave(repeats, dim=0) if repeats > 1 else query
+        attend: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
+            self.config._attn_implementation, eager_attention_forward
+        )
+        answers, _ = attend(self, query, key, value, attention_mask, scaling=1.0, dropout=0.0, is_causal=False)
+        by_style, by_content = answers.reshape(num_targets, 2, length, width).unbind(dim=1)
+        return self.o_proj(torch.lerp(by_content, by_style, _repeat(blend_alphas, repeats).to(answers.dtype)))
+
+
+class StyleVARMLP(nn.Module):
+    """Two linear layers with tanh-approximated GELU."""
+
+    def __init__(self, config: StyleVARConfig):
+        super().__init__()
+        inner_size = round(config.hidden_size * config.mlp_ratio)
+        self.fc1 = nn.Linear(config.hidden_size, inner_size)
+        self.fc2 = nn.Linear(inner_size, config.hidden_size)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.fc2(F.gelu(self.fc1(hidden_states), approximate="tanh"))
+
+
+class StyleVARLayer(GradientCheckpointingLayer):
+    """
+    One block: blended cross-attention and an MLP, each behind a norm modulated and a branch gated by the style.
+
+    `x <- x + gate_1 BlendedAttention(m_1(guides), m_1(x))`, then `x <- x + gate_2 MLP(m_2(x))`, with
+    `m_i(z) = LayerNorm(z) (1 + scale_i) + shift_i`. The guides stay as they are through all blocks.
+    """
+
+    def __init__(self, config: StyleVARConfig, layer_index: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, elementwise_affine=False)
+        self.modulation = StyleVARModulation(config.hidden_size, num_vectors=6, num_gates=2)
+        self.attention = StyleVARBlendedCrossAttention(config)
+        self.mlp = StyleVARMLP(config)
+        self.drop_path_rate = config.drop_path_rate * layer_index / max(config.num_hidden_layers - 1, 1)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        guides: torch.Tensor,
+        style_embedding: torch.Tensor,
+        blend_alphas: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        cache: StyleVARLayerCache | None = None,
+    ) -> torch.Tensor:
+        """
+        Args:
+            hidden_states (`torch.FloatTensor` of shape `(N, T, D)`):
+                The target's hidden states.
+            guides (`torch.FloatTensor` of shape `(B, 2, T, D)`):
+                Style (0) and content (1) tokens after LayerNorm, which is the same in every block.
+            style_embedding (`torch.FloatTensor` of shape `(B, D)`):
+                The style image as one vector.
+            blend_alphas, attention_mask, cache:
+                See [`StyleVARBlendedCrossAttention`]. The cache also keeps the modulation.
+
+        Returns:
+            `torch.FloatTensor` of shape `(N, T, D)`
+        """
+        repeats = hidden_states.shape[0] // guides.shape[0]
+        modulation = self.modulation(style_embedding) if cache is None or cache.modulation is None else cache.modulation
+        if cache is not None:
+            cache.modulation = modulation
+        _, _, guide_scale, _, guide_shift, _ = modulation[:, None, :, None].unbind(dim=2)  # each (B, 1, 1, D)
+        vectors = _repeat(modulation, repeats).unsqueeze(2).unbind(dim=1)  # each (N, 1, D)
+        gate_1, gate_2, scale_1, scale_2, shift_1, shift_2 = vectors
+
+        branch = self.attention(
+            modulate(self.norm(hidden_states), scale_1, shift_1),
+            modulate(guides, guide_scale, guide_shift),
+            blend_alphas,
+            attention_mask,
+            cache,
+        )
+        hidden_states = hidden_states + drop_path(branch * gate_1, self.drop_path_rate, self.training)
+        branch = self.mlp(modulate(self.norm(hidden_states), scale_2, shift_2))
+        return hidden_states + drop_path(branch * gate_2, self.drop_path_rate, self.training)
+
+
+class StyleVARFinalNorm(nn.Module):
+    """LayerNorm before the head, modulated by the style: `LayerNorm(x) (1 + scale) + shift`."""
+
+    def __init__(self, config: StyleVARConfig):
+        super().__init__()
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, elementwise_affine=False)
+        self.modulation = StyleVARModulation(config.hidden_size, num_vectors=2)
+
+    def forward(self, hidden_states: torch.Tensor, style_embedding: torch.Tensor) -> torch.Tensor:
+        repeats = hidden_states.shape[0] // style_embedding.shape[0]
+        scale, shift = _repeat(self.modulation(style_embedding), repeats).unsqueeze(2).unbind(dim=1)
+        return modulate(self.norm(hidden_states), scale, shift)
+
+
+def _repeat(per_pair: torch.Tensor, repeats: int) -> torch.Tensor:
+    """Rows of `B` pairs to rows of `N = B * repeats` targets; a single row serves all."""
+    return per_pair if repeats == 1 or per_pair.shape[0] == 1 else per_pair.repeat_interleave(repeats, dim=0)
+
+
+class StyleVARPreTrainedModel(PreTrainedModel):
+    """Initialisation and loading shared by StyleVAR's classes."""
+
+    config: StyleVARConfig
+    config_class = StyleVARConfig
+    base_model_prefix = "model"
+    main_input_name = "content_pixel_values"
+    input_modalities = ("image",)
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _no_split_modules = ["StyleVARLayer"]
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        # Every write goes through `init`, or checks the same flag as it does, so that loaded weights stay.
+        std = math.sqrt(1 / (3 * self.config.hidden_size))
+        residual_std = std / math.sqrt(2 * self.config.num_hidden_layers)
+        if isinstance(module, StyleVARModulation):
+            init.trunc_normal_(module.weight, std=0.5 * std)
+            init.zeros_(module.bias)
+            if not getattr(module.weight, "_is_hf_initialized", False):
+                gates = module.weight[: module.num_gates * module.in_features]
+                gates.mul_(2e-5)
+        elif isinstance(module, nn.Linear):
+            init.trunc_normal_(module.weight, std=std)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            init.trunc_normal_(module.weight, std=std)
+        elif isinstance(module, StyleVARBlendedCrossAttention):
+            init.constant_(module.logit_scale, math.log(4.0))
+            init.trunc_normal_(module.o_proj.weight, std=residual_std)
+        elif isinstance(module, StyleVARMLP):
+            init.trunc_normal_(module.fc2.weight, std=residual_std)
+        elif isinstance(module, StyleVARForConditionalGeneration):
+            init.trunc_normal_(module.lm_head.weight, std=0.02 * std)
+
+
+class StyleVARModel(StyleVARPreTrainedModel):
+    """
+    The transformer: from two images and their VQ features, and the target's, to hidden states.
+
+    It knows nothing of codes; [`StyleVARForConditionalGeneration`] adds the tokenizer and the head.
+    """
+
+    def __init__(self, config: StyleVARConfig):
+        super().__init__(config)
+        width, vq_config = config.hidden_size, config.vq_config
+        self.style_encoder = ResNetModel(config.encoder_config)
+        self.content_encoder = ResNetModel(config.encoder_config)
+        self.image_projection = nn.Linear(config.encoder_config.hidden_sizes[-1], width)
+        self.token_projection = nn.Linear(vq_config.latent_channels, width)
+        self.start_embedding = nn.Embedding(vq_config.patch_nums[0] ** 2, width)
+        self.position_embedding = nn.Embedding(vq_config.sequence_length, width)
+        self.level_embedding = nn.Embedding(vq_config.num_scales, width)
+        self.guide_norm = nn.LayerNorm(width, eps=config.layer_norm_eps, elementwise_affine=False)
+        self.layers = nn.ModuleList(StyleVARLayer(config, index) for index in range(config.num_hidden_layers))
+        self.norm = StyleVARFinalNorm(config)
+        self.post_init()
+
+    def embed_style(self, style_pixel_values: torch.Tensor) -> torch.Tensor:
+        """Style images `(B, 3, H, W)` in [-1, 1] to vectors `(B, D)`."""
+        pooled = self.style_encoder(style_pixel_values.to(self.dtype)).pooler_output
+        return self.image_projection(pooled.flatten(1))
+
+    def embed_content(self, content_pixel_values: torch.Tensor) -> torch.Tensor:
+        """Content images `(B, 3, H, W)` in [-1, 1] to vectors `(B, D)`."""
+        pooled = self.content_encoder(content_pixel_values.to(self.dtype)).pooler_output
+        return self.image_projection(pooled.flatten(1))
+
+    def embed_guides(self, style_features: torch.Tensor, content_features: torch.Tensor) -> torch.Tensor:
+        """VQ features `(B, L, C)` of style and content to the normed guide tokens `(B, 2, L, D)` of every block."""
+        features = torch.stack([style_features, content_features], dim=1)
+        return self.guide_norm(self.embed_tokens(features))
+
+    def embed_start(self, content_embedding: torch.Tensor) -> torch.Tensor:
+        """Content vectors `(B, D)` to the inputs of the first scale, `(B, patch_nums[0] ** 2, D)`."""
+        positions = self._token_positions(0, self.start_embedding.num_embeddings)
+        start = torch.arange(self.start_embedding.num_embeddings, device=content_embedding.device)
+        return content_embedding.unsqueeze(1) + self.start_embedding(start) + positions
+
+    def embed_tokens(self, features: torch.Tensor, start: int = 0) -> torch.Tensor:
+        """VQ features `(..., T, C)` to the inputs `(..., T, D)` of the tokens from `start` on."""
+        positions = self._token_positions(start, start + features.shape[-2])
+        return self.token_projection(features.to(self.dtype)) + positions
+
+    def _token_positions(self, start: int, end: int) -> torch.Tensor:
+        """Position plus level embedding of the tokens from `start` to `end`, `(end - start, D)`."""
+        tokens = torch.arange(start, end, device=self.device)
+        return self.position_embedding(tokens) + self.level_embedding(self._token_scales()[start:end])
+
+    def _token_scales(self) -> torch.Tensor:
+        """Scale of each token, `(L,)`."""
+        sides = self.config.patch_nums
+        scales = [torch.full((side * side,), scale, device=self.device) for scale, side in enumerate(sides)]
+        return torch.cat(scales)
+
+    def get_blend_alphas(
+        self, style_strength: float | Sequence[float] | torch.Tensor = 0.0, batch_size: int = 1
+    ) -> torch.Tensor:
+        """
+        Share of the style query at each token.
+
+        Args:
+            style_strength (`float` or sequence of `B` floats, *optional*, defaults to 0.0):
+                In [-1, 1]: shifts every alpha by half of it, clamped to [0.01, 0.99]; 0 leaves them as they are.
+            batch_size (`int`, *optional*, defaults to 1):
+                `B`, to check `style_strength` against.
+
+        Returns:
+            `torch.FloatTensor` of shape `(1 or B, L, 1)`, float32.
+
+        Raises:
+            ValueError: If a strength is outside [-1, 1], or there is not one per pair.
+        """
+        strength = torch.as_tensor(style_strength, dtype=torch.float32)
+        if strength.ndim > 1 or strength.numel() not in (1, batch_size):
+            raise ValueError(
+                f"`style_strength` must be one number or one per pair ({batch_size}), but got {strength.numel()}. "
+                "Pass a float, or a list as long as the batch."
+            )
+        if not torch.compiler.is_compiling() and not bool((strength.abs() <= 1).all()):
+            raise ValueError(
+                f"`style_strength` must be in [-1, 1], but got {style_strength}. 1 is all style, -1 is all content."
+            )
+        alphas = torch.tensor(self.config.blend_alphas, dtype=torch.float32).unsqueeze(0)
+        strength = strength.reshape(-1, 1)
+        shifted = torch.where(strength == 0, alphas, (alphas + 0.5 * strength).clamp(0.01, 0.99))
+        if self.training and self.config.alpha_jitter > 0:
+            shift = torch.empty(1).uniform_(-self.config.alpha_jitter, self.config.alpha_jitter)
+            shifted = (shifted + shift).clamp(0.01, 0.99)
+        return shifted.to(self.device)[:, self._token_scales(), None]
+
+    def run_layers(
+        self,
+        hidden_states: torch.Tensor,
+        guides: torch.Tensor,
+        style_embedding: torch.Tensor,
+        blend_alphas: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        cache: StyleVARCache | None = None,
+    ) -> torch.Tensor:
+        """
+        All blocks and the final norm, for one scale with a cache or for all scales with a mask.
+
+        Args:
+            hidden_states (`torch.FloatTensor` of shape `(N, T, D)`):
+                Inputs of the target's tokens.
+            guides (`torch.FloatTensor` of shape `(B, 2, T, D)`):
+                Guide tokens of the same positions, from [`~StyleVARModel.embed_guides`].
+            style_embedding (`torch.FloatTensor` of shape `(B, D)`):
+                From [`~StyleVARModel.embed_style`].
+            blend_alphas (`torch.FloatTensor` of shape `(1 or B, T, 1)`):
+                From [`~StyleVARModel.get_blend_alphas`].
+            attention_mask (`torch.FloatTensor` of shape `(1, 1, 2 * T, S)`, *optional*):
+                Added to the attention scores, style rows first.
+            cache ([`StyleVARCache`], *optional*):
+                Keys and values of the scales before.
+
+        Returns:
+            `torch.FloatTensor` of shape `(N, T, D)`
+        """
+        for index, layer in enumerate(self.layers):
+            layer_cache = None if cache is None else cache.layers[index]
+            hidden_states = layer(hidden_states, guides, style_embedding, blend_alphas, attention_mask, layer_cache)
+        return self.norm(hidden_states, style_embedding)
+
+    def forward(
+        self,
+        content_pixel_values: torch.Tensor,
+        style_pixel_values: torch.Tensor,
+        content_features: torch.Tensor,
+        style_features: torch.Tensor,
+        target_features: torch.Tensor,
+        style_strength: float | Sequence[float] | torch.Tensor = 0.0,
+    ) -> StyleVARModelOutput:
+        """
+        Teacher-forced pass over all scales at once.
+
+        Args:
+            content_pixel_values (`torch.FloatTensor` of shape `(B, 3, image_size, image_size)`):
+                Content images in [-1, 1].
+            style_pixel_values (`torch.FloatTensor` of shape `(B, 3, image_size, image_size)`):
+                Style images in [-1, 1].
+            content_features (`torch.FloatTensor` of shape `(B, L, C)`):
+                [`~StyleVARVQModel.cumulative_features`] of the content.
+            style_features (`torch.FloatTensor` of shape `(B, L, C)`):
+                [`~StyleVARVQModel.cumulative_features`] of the style.
+            target_features (`torch.FloatTensor` of shape `(N, L - patch_nums[0] ** 2, C)`):
+                [`~StyleVARVQModel.next_scale_features`] of the targets; `N` is a multiple of `B`.
+            style_strength (`float` or sequence of `B` floats, *optional*, defaults to 0.0):
+                In [-1, 1]: shifts every alpha by half of it.
+
+        Returns:
+            [`StyleVARModelOutput`]
+        """
+        content_embedding = self.embed_content(content_pixel_values)
+        style_embedding = self.embed_style(style_pixel_values)
+        repeats = target_features.shape[0] // content_embedding.shape[0]
+        start = self.embed_start(content_embedding).repeat_interleave(repeats, dim=0)
+        hidden_states = torch.cat([start, self.embed_tokens(target_features, start.shape[1])], dim=1)
+        last_hidden_state = self.run_layers(
+            hidden_states,
+            self.embed_guides(style_features, content_features),
+            style_embedding,
+            self.get_blend_alphas(style_strength, len(content_embedding)),
+            self._block_causal_mask(hidden_states.dtype),
+        )
+        return StyleVARModelOutput(last_hidden_state, content_embedding, style_embedding)
+
+    def _block_causal_mask(self, dtype: torch.dtype) -> torch.Tensor:
+        """A token sees its own scale and the coarser ones: `(1, 1, 2L, L)`, 0 or -inf, once for each query."""
+        scales = self._token_scales()
+        hidden = scales[:, None] < scales[None, :]
+        mask = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill(hidden, -torch.inf)
+        return mask.repeat(2, 1)[None, None]
+
+
+class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerationMixin):
+    """
+    StyleVAR: tokenizer, transformer and head; teacher-forced scores with `forward`, images with `generate`.
+
+    Args:
+        config ([`StyleVARConfig`]):
+            Sizes; the defaults are the released depth-20 model.
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from stylevar_hf import StyleVARForConditionalGeneration, bundled_checkpoint
+
+    >>> model = StyleVARForConditionalGeneration.from_pretrained(bundled_checkpoint())
+    >>> size = model.config.image_size
+    >>> content, style = torch.rand(2, 1, 3, size, size) * 2 - 1
+    >>> model.generate(content, style, generator=torch.Generator().manual_seed(0)).pixel_values.shape
+    torch.Size([1, 3, 128, 128])
+    ```
+    """
+
+    _keep_in_fp32_modules_strict = ["lm_head"]
+
+    def __init__(self, config: StyleVARConfig):
+        super().__init__(config)
+        self.vq_model = StyleVARVQModel(config.vq_config)
+        self.model = StyleVARModel(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vq_config.codebook_size)
+        self.generation_config = GenerationConfig(do_sample=True, top_k=900, top_p=0.96, temperature=1.0)
+        self.post_init()
+
+    def get_logits(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Normed hidden states `(N, T, D)` to float32 scores `(N, T, V)`; the head runs in float32."""
+        with torch.autocast(hidden_states.device.type, enabled=False):
+            head_dtype = next(self.lm_head.parameters()).dtype
+            return self.lm_head(hidden_states.to(head_dtype)).float()
+
+    def encode_content(
+        self, content_pixel_values: torch.Tensor, codes: torch.LongTensor | None = None
+    ) -> StyleVARReference:
+        """
+        Encode content images once, for many calls of `generate`.
+
+        Args:
+            content_pixel_values (`torch.FloatTensor` of shape `(B, 3, image_size, image_size)`):
+                Images in [-1, 1].
+            codes (`torch.LongTensor` of shape `(B, L)`, *optional*):
+                Their VQ codes, when known.
+
+        Returns:
+            [`StyleVARReference`]
+
+        Raises:
+            ValueError: If the images or the codes do not fit the model.
+        """
+        codes, features = self._tokenize("content", content_pixel_values, codes)
+        return StyleVARReference(self.model.embed_content(content_pixel_values), features, codes)
+
+    def encode_style(
+        self, style_pixel_values: torch.Tensor, codes: torch.LongTensor | None = None
+    ) -> StyleVARReference:
+        """Encode style images once, for many calls of `generate`; see [`encode_content`]."""
+        codes, features = self._tokenize("style", style_pixel_values, codes)
+        return StyleVARReference(self.model.embed_style(style_pixel_values), features, codes)
+
+    @torch.no_grad()
+    def _tokenize(
+        self, role: str, pixel_values: torch.Tensor, codes: torch.LongTensor | None
+    ) -> tuple[torch.LongTensor, torch.Tensor]:
+        """Codes `(B, L)` and conditioning features `(B, L, C)` of images; the tokenizer is not trained here."""
+        check_pixel_values(f"{role}_pixel_values", pixel_values, self.config.vq_config)
+        if codes is None:
+            encoded = self.vq_model.encode(pixel_values)
+            return encoded.codes, encoded.features
+        _check_batch(f"{role}_codes", len(codes), len(pixel_values))
+        return codes, self.vq_model.cumulative_features(codes)
+
+    def _encode_pair(
+        self,
+        content_pixel_values: torch.Tensor | None,
+        style_pixel_values: torch.Tensor | None,
+        content: StyleVARReference | None,
+        style: StyleVARReference | None,
+    ) -> tuple[StyleVARReference, StyleVARReference]:
+        given = {"content": (content, content_pixel_values), "style": (style, style_pixel_values)}
+        for role, pair in given.items():
+            if sum(value is not None for value in pair) != 1:
+                raise ValueError(
+                    f"`{role}_pixel_values` or `{role}` must be given, and not both, but got "
+                    f"{'both' if pair[0] is not None else 'neither'}. `{role}` takes the result of `encode_{role}`."
+                )
+            if pair[1] is not None:
+                check_pixel_values(f"{role}_pixel_values", pair[1], self.config.vq_config)
+        sizes = [len(pixels) if reference is None else len(reference.embedding) for reference, pixels in given.values()]
+        _check_batch("style_pixel_values", sizes[1], sizes[0])
+        content = self.encode_content(content_pixel_values) if content is None else content
+        style = self.encode_style(style_pixel_values) if style is None else style
+        return content, style
+
+    def forward(
+        self,
+        content_pixel_values: torch.Tensor,
+        style_pixel_values: torch.Tensor,
+        labels: torch.LongTensor | None = None,
+        target_pixel_values: torch.Tensor | None = None,
+        content_codes: torch.LongTensor | None = None,
+        style_codes: torch.LongTensor | None = None,
+        style_strength: float | Sequence[float] | torch.Tensor = 0.0,
+        num_return_sequences: int = 1,
+    ) -> StyleVARConditionalGenerationOutput:
+        """
+        Teacher-forced pass: the scores of every token of the target given the coarser scales, the style and the
+        content. The tokenizer takes no gradient.
+
+        Args:
+            content_pixel_values (`torch.FloatTensor` of shape `(B, 3, image_size, image_size)`):
+                Content images in [-1, 1].
+            style_pixel_values (`torch.FloatTensor` of shape `(B, 3, image_size, image_size)`):
+                Style images in [-1, 1].
+            labels (`torch.LongTensor` of shape `(B * num_return_sequences, L)`, *optional*):
+                The target's codes. Required unless `target_pixel_values` is given.
+            target_pixel_values (`torch.FloatTensor` of shape `(B * num_return_sequences, 3, image_size, image_size)`):
+                Target images in [-1, 1], tokenised on the fly.
+            content_codes (`torch.LongTensor` of shape `(B, L)`, *optional*):
+                VQ codes of the contents, when known; saves tokenising them.
+            style_codes (`torch.LongTensor` of shape `(B, L)`, *optional*):
+                VQ codes of the styles, when known.
+            style_strength (`float` or sequence of `B` floats, *optional*, defaults to 0.0):
+                In [-1, 1]: shifts every alpha by half of it, towards the style if positive.
+            num_return_sequences (`int`, *optional*, defaults to 1):
+                Targets per pair, in the order of `generate`; the pair is encoded once.
+
+        Returns:
+            [`StyleVARConditionalGenerationOutput`]
+
+        Raises:
+            ValueError: If the target is missing or given twice, or an input does not fit the model or the batch.
+        """
+        # 1. The target's codes
+        if (labels is None) == (target_pixel_values is None):
+            found = "neither" if labels is None else "both"
+            raise ValueError(
+                f"`labels` or `target_pixel_values` must be given, and not both, but got {found}. "
+                "`labels` are codes such as `vq_model.encode(pixels).codes`."
+            )
+        _check_batch("style_pixel_values", len(style_pixel_values), len(content_pixel_values))
+        if labels is None:
+            labels, _ = self._tokenize("target", target_pixel_values, None)
+        self.vq_model.check_codes("labels", labels)
+        _check_batch("labels", len(labels), len(content_pixel_values) * num_return_sequences)
+
+        # 2. Features of all three images, then the transformer
+        _, content_features = self._tokenize("content", content_pixel_values, content_codes)
+        _, style_features = self._tokenize("style", style_pixel_values, style_codes)
+        with torch.no_grad():
+            target_features = self.vq_model.next_scale_features(labels)
+        outputs = self.model(
+            content_pixel_values,
+            style_pixel_values,
+            content_features=content_features,
+            style_features=style_features,
+            target_features=target_features,
+            style_strength=style_strength,
+        )
+
+        # 3. Scores and loss
+        logits = self.get_logits(outputs.last_hidden_state)
+        losses = F.cross_entropy(
+            logits.flatten(0, 1), labels.flatten(), label_smoothing=self.config.label_smoothing, reduction="none"
+        ).view_as(labels)
+        correct = (logits.detach().argmax(dim=-1) == labels).float()
+        return StyleVARConditionalGenerationOutput(
+            loss=losses.mean(),
+            logits=logits,
+            scale_losses=self._mean_per_scale(losses.detach()),
+            scale_accuracies=self._mean_per_scale(correct),
+            labels=labels,
+        )
+
+    def _mean_per_scale(self, values: torch.Tensor) -> torch.Tensor:
+        """Values `(N, L)` to their mean at each scale, `(K,)`."""
+        return torch.stack([values[:, start:end].mean() for start, end in self.config.vq_config.scale_boundaries])
+
+
+def _check_batch(name: str, found: int, expected: int) -> None:
+    if found != expected:
+        raise ValueError(
+            f"`{name}` must have a batch size of {expected} to match the content images, but got {found}. "
+            "Repeat or drop rows so that every content has one style and its targets."
+        )
+
+
+__all__ = [
+    "StyleVARConditionalGenerationOutput",
+    "StyleVARForConditionalGeneration",
+    "StyleVARModel",
+    "StyleVARModelOutput",
+    "StyleVARPreTrainedModel",
+]
