@@ -1,0 +1,78 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""StyleVAR for transformers: reference-based style transfer by visual autoregression (arXiv 2604.21052)."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from . import _registration
+
+
+__version__ = "0.1.0.dev0"
+
+# Where each public name lives. A module is imported when one of its names is first asked for.
+_MODULES = {
+    "checkpoints": ("bundled_checkpoint",),
+    "configuration_stylevar": ("BLEND_ALPHA_SCHEDULES", "StyleVARConfig", "StyleVARVQConfig"),
+    "conversion": ("convert_original_checkpoint", "convert_to_original", "convert_var_checkpoint"),
+    "generation_stylevar": ("StyleVARCache", "StyleVARReference"),
+    "image_processing_stylevar": ("StyleVARImageProcessor",),
+    "modeling_stylevar": ("StyleVARForConditionalGeneration", "StyleVARModel"),
+    "modeling_stylevar_vq": ("StyleVARVQModel",),
+    "pipeline_stylevar": ("StyleVARPipeline",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+if TYPE_CHECKING:
+    from .checkpoints import bundled_checkpoint
+    from .configuration_stylevar import BLEND_ALPHA_SCHEDULES, StyleVARConfig, StyleVARVQConfig
+    from .conversion import convert_original_checkpoint, convert_to_original, convert_var_checkpoint
+    from .generation_stylevar import StyleVARCache, StyleVARReference
+    from .image_processing_stylevar import StyleVARImageProcessor
+    from .modeling_stylevar import StyleVARForConditionalGeneration, StyleVARModel
+    from .modeling_stylevar_vq import StyleVARVQModel
+    from .pipeline_stylevar import StyleVARPipeline
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+_registration.register()
+
+__all__ = [
+    "BLEND_ALPHA_SCHEDULES",
+    "StyleVARCache",
+    "StyleVARConfig",
+    "StyleVARForConditionalGeneration",
+    "StyleVARImageProcessor",
+    "StyleVARModel",
+    "StyleVARPipeline",
+    "StyleVARReference",
+    "StyleVARVQConfig",
+    "StyleVARVQModel",
+    "__version__",
+    "bundled_checkpoint",
+    "convert_original_checkpoint",
+    "convert_to_original",
+    "convert_var_checkpoint",
+]

@@ -202,7 +202,7 @@ def check_sampling(
 ) -> None:
     """Raise `ValueError` unless `top_k >= 0`, `top_p` is in (0, 1] and `temperature > 0`."""
     if top_k is not None and (top_k < 0 or top_k != int(top_k)):
-        raise ValueError(f"`top_k` must be 0 (off) or a positive integer, but got {top_k}. The published value is 900.")
+        raise ValueError(f"`top_k` must be 0 (off) or a positive integer, but got {top_k}. Published: 900.")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"`top_p` must be in (0, 1], but got {top_p}. The published value is 0.96; 1.0 keeps all.")
     if do_sample and temperature is not None and not 0 < temperature < math.inf:

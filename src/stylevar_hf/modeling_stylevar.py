@@ -18,8 +18,8 @@ The target image is predicted scale by scale, `P(x | style, content) = prod_k P(
 the style and the content tokens of scale `k` ask (queries), the target's own history answers (keys and values), and
 `alpha_k` blends the two answers.
 
-Legend: `B` content-style pairs, `N = B * num_return_sequences` targets, `K` scales, `T` tokens in this call, `L` tokens
-of all scales, `D` width, `H` heads, `C` latent channels, `V` codebook size.
+Legend: `B` content-style pairs, `N = B * num_return_sequences` targets, `K` scales, `T` tokens in this call, `L`
+tokens of all scales, `D` width, `H` heads, `C` latent channels, `V` codebook size.
 """
 
 import math
@@ -37,7 +37,7 @@ from transformers.utils import ModelOutput
 
 from .configuration_stylevar import StyleVARConfig
 from .generation_stylevar import StyleVARCache, StyleVARGenerationMixin, StyleVARLayerCache, StyleVARReference
-from .modeling_stylevar_vq import StyleVARVQModel, check_pixel_values
+from .modeling_stylevar_vq import StyleVARVQModel, check_pixel_values, eager_attention_forward
 
 
 MAX_LOGIT_SCALE = math.log(100.0)
@@ -85,25 +85,6 @@ class StyleVARConditionalGenerationOutput(ModelOutput):
     scale_losses: torch.FloatTensor | None = None
     scale_accuracies: torch.FloatTensor | None = None
     labels: torch.LongTensor | None = None
-
-
-def eager_attention_forward(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float,
-    dropout: float = 0.0,
-    **kwargs,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention written out: `(N, H, T, D / H)` queries to `(N, T, H, D / H)` outputs and `(N, H, T, S)` weights."""
-    scores = torch.matmul(query, key.transpose(2, 3)) * scaling
-    if attention_mask is not None:
-        scores = scores + attention_mask
-    weights = scores.softmax(dim=-1, dtype=torch.float32).to(query.dtype)
-    weights = F.dropout(weights, p=dropout, training=module.training)
-    return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
 
 
 def drop_path(hidden_states: torch.Tensor, rate: float, training: bool) -> torch.Tensor:
@@ -257,7 +238,9 @@ class StyleVARLayer(GradientCheckpointingLayer):
             `torch.FloatTensor` of shape `(N, T, D)`
         """
         repeats = hidden_states.shape[0] // guides.shape[0]
-        modulation = self.modulation(style_embedding) if cache is None or cache.modulation is None else cache.modulation
+        modulation = None if cache is None else cache.modulation
+        if modulation is None:
+            modulation = self.modulation(style_embedding)
         if cache is not None:
             cache.modulation = modulation
         _, _, guide_scale, _, guide_shift, _ = modulation[:, None, :, None].unbind(dim=2)  # each (B, 1, 1, D)
@@ -293,6 +276,12 @@ class StyleVARFinalNorm(nn.Module):
 def _repeat(per_pair: torch.Tensor, repeats: int) -> torch.Tensor:
     """Rows of `B` pairs to rows of `N = B * repeats` targets; a single row serves all."""
     return per_pair if repeats == 1 or per_pair.shape[0] == 1 else per_pair.repeat_interleave(repeats, dim=0)
+
+
+class StyleVARImageEncoder(ResNetModel):
+    """transformers' ResNet. It has no attention, so any `attn_implementation` asked of StyleVAR suits it."""
+
+    _supports_sdpa = True
 
 
 class StyleVARPreTrainedModel(PreTrainedModel):
@@ -343,8 +332,8 @@ class StyleVARModel(StyleVARPreTrainedModel):
     def __init__(self, config: StyleVARConfig):
         super().__init__(config)
         width, vq_config = config.hidden_size, config.vq_config
-        self.style_encoder = ResNetModel(config.encoder_config)
-        self.content_encoder = ResNetModel(config.encoder_config)
+        self.style_encoder = StyleVARImageEncoder(config.encoder_config)
+        self.content_encoder = StyleVARImageEncoder(config.encoder_config)
         self.image_projection = nn.Linear(config.encoder_config.hidden_sizes[-1], width)
         self.token_projection = nn.Linear(vq_config.latent_channels, width)
         self.start_embedding = nn.Embedding(vq_config.patch_nums[0] ** 2, width)
@@ -607,8 +596,10 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
                 )
             if pair[1] is not None:
                 check_pixel_values(f"{role}_pixel_values", pair[1], self.config.vq_config)
-        sizes = [len(pixels) if reference is None else len(reference.embedding) for reference, pixels in given.values()]
-        _check_batch("style_pixel_values", sizes[1], sizes[0])
+        num_contents, num_styles = (
+            len(pixels) if reference is None else len(reference.embedding) for reference, pixels in given.values()
+        )
+        _check_batch("style_pixel_values", num_styles, num_contents)
         content = self.encode_content(content_pixel_values) if content is None else content
         style = self.encode_style(style_pixel_values) if style is None else style
         return content, style

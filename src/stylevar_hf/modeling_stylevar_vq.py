@@ -21,7 +21,7 @@ Legend: `B` images, `K` scales, `L` codes per image over all scales, `C` latent 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +30,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils import ModelOutput
 
 from .configuration_stylevar import StyleVARVQConfig
@@ -121,6 +122,25 @@ def area_resize(maps: torch.Tensor, side: int) -> torch.Tensor:
     return maps if maps.shape[-1] == side else F.interpolate(maps, size=(side, side), mode="area")
 
 
+def eager_attention_forward(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    **kwargs,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention written out: `(B, heads, T, d)` queries to `(B, T, heads, d)` answers and `(B, heads, T, S)` weights."""
+    scores = torch.matmul(query, key.transpose(2, 3)) * scaling
+    if attention_mask is not None:
+        scores = scores + attention_mask
+    weights = scores.softmax(dim=-1, dtype=torch.float32).to(query.dtype)
+    weights = F.dropout(weights, p=dropout, training=module.training)
+    return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
+
+
 class StyleVARVQResnetBlock(GradientCheckpointingLayer):
     """GroupNorm, SiLU and a 3x3 convolution, twice, around a residual path."""
 
@@ -146,6 +166,8 @@ class StyleVARVQAttention(nn.Module):
 
     def __init__(self, config: StyleVARVQConfig, channels: int):
         super().__init__()
+        self.config = config
+        self.scaling = channels**-0.5
         self.norm = nn.GroupNorm(config.norm_num_groups, channels, eps=config.norm_eps)
         self.qkv = nn.Conv2d(channels, 3 * channels, kernel_size=1)
         self.proj_out = nn.Conv2d(channels, channels, kernel_size=1)
@@ -153,9 +175,12 @@ class StyleVARVQAttention(nn.Module):
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         qkv = self.qkv(self.norm(hidden_states)).flatten(2).transpose(1, 2)  # (B, S*S, 3*channels)
         query, key, value = qkv.unsqueeze(1).chunk(3, dim=-1)  # each (B, 1, S*S, channels)
-        attended = F.scaled_dot_product_attention(query, key, value)
-        attended = attended.squeeze(1).transpose(1, 2).reshape(hidden_states.shape)
-        return hidden_states + self.proj_out(attended)
+        attend: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
+            self.config._attn_implementation, eager_attention_forward
+        )
+        answers, _ = attend(self, query, key, value, None, scaling=self.scaling, dropout=0.0, is_causal=False)
+        answers = answers.squeeze(2).transpose(1, 2).reshape(hidden_states.shape)
+        return hidden_states + self.proj_out(answers)
 
 
 class StyleVARVQDownsample(nn.Module):
@@ -392,6 +417,7 @@ class StyleVARVQPreTrainedModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("image",)
     supports_gradient_checkpointing = True
+    _supports_sdpa = True
     _no_split_modules = ["StyleVARVQResnetBlock", "StyleVARVQAttention", "StyleVARQuantizer"]
     _keep_in_fp32_modules_strict = ["quantizer"]
 

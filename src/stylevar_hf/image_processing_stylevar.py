@@ -1,0 +1,486 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Images in and out of StyleVAR: reading a picture from anywhere, to pixels in [-1, 1], and back."""
+
+import io
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+import torch
+from huggingface_hub import get_session
+from transformers.image_processing_backends import PilBackend
+from transformers.image_processing_utils import BatchFeature
+from transformers.image_utils import ChannelDimension, ImageInput, PILImageResampling, SizeDict
+from transformers.processing_utils import ImagesKwargs, Unpack
+
+
+RESIZE_MODES = ("stretch", "center_crop", "pad")
+OUTPUT_TYPES = ("pil", "np", "pt")
+# The size above which Pillow itself warns of a decompression bomb.
+DEFAULT_MAX_IMAGE_PIXELS = 89_478_485
+URL_TIMEOUT_SECONDS = 30.0
+
+ImageSource = str | os.PathLike | PIL.Image.Image | np.ndarray | torch.Tensor
+
+
+def _invalid(name: str, rule: str, value: str, mend: str) -> ValueError:
+    return ValueError(f"`{name}` must be {rule}, but got {value}. {mend}")
+
+
+def load_image(
+    source: ImageSource,
+    name: str = "image",
+    max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
+    input_data_format: str | ChannelDimension | None = None,
+) -> PIL.Image.Image:
+    """
+    Reads one picture completely and returns it upright, in 8-bit RGB.
+
+    The EXIF orientation is applied. Transparency is composited on white. 16-bit grey (modes `I` and `I;16`, arrays of
+    uint16) is scaled to 8 bits, not clipped. Of an MPO file (a JPEG that carries a second view or a gain map) the
+    first picture is read.
+
+    Args:
+        source (`str`, `os.PathLike`, `PIL.Image.Image`, `np.ndarray` or `torch.Tensor`):
+            A path, an http(s) URL, a PIL image of any mode, or an array of shape `(height, width)`,
+            `(height, width, channels)` or `(channels, height, width)` with 1, 3 or 4 channels. Arrays hold floats
+            in [0, 1], integers in [0, 255], booleans, or uint16 in [0, 65535]. Where both channel orders would fit,
+            tensors are read channels first and numpy arrays channels last.
+        name (`str`, *optional*, defaults to `"image"`):
+            What error messages call the source.
+        max_image_pixels (`int`, *optional*, defaults to 89478485):
+            The largest `height * width` that is decoded.
+        input_data_format (`str` or `ChannelDimension`, *optional*):
+            `"channels_first"` or `"channels_last"`, to settle the channel order of an array.
+
+    Returns:
+        `PIL.Image.Image`: The decoded picture, mode `RGB`.
+
+    Raises:
+        ValueError: If the source is missing, unreachable, not an image, damaged, animated or larger than
+            `max_image_pixels`, or if an array has the wrong shape, range or dtype.
+    """
+    if isinstance(source, np.ndarray | torch.Tensor):
+        return _image_from_array(source, name, max_image_pixels, input_data_format)
+    if isinstance(source, PIL.Image.Image):
+        return _decode(source, name, f"a PIL image of mode {source.mode!r}", max_image_pixels)
+    if not isinstance(source, str | os.PathLike):
+        rule = "an image: a path, a URL, a PIL image, a numpy array or a torch tensor"
+        raise _invalid(name, rule, f"{type(source).__name__}", "Pass one of these, or a flat list of them.")
+    shown = repr(os.fspath(source))
+    data = _read_bytes(os.fspath(source), name)
+    with warnings.catch_warnings():
+        # Pillow warns above its own limit; `_decode` applies ours.
+        warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+        try:
+            image = PIL.Image.open(io.BytesIO(data))
+        except PIL.UnidentifiedImageError as error:
+            raise _invalid(name, "an image file", f"{shown}, which Pillow cannot read", "Save it as PNG.") from error
+        except PIL.Image.DecompressionBombError as error:
+            mend = f"Shrink the file first; Pillow refuses it ({error})."
+            raise _invalid(name, f"an image of at most {max_image_pixels} pixels", shown, mend) from error
+        except Exception as error:  # Pillow's decoders raise whatever they trip over: SyntaxError, struct.error, ...
+            raise _damaged(name, shown, error) from error
+        with image:
+            return _decode(image, name, shown, max_image_pixels)
+
+
+def _read_bytes(source: str, name: str) -> bytes:
+    if source.startswith(("http://", "https://")):
+        try:
+            response = get_session().get(source, follow_redirects=True, timeout=URL_TIMEOUT_SECONDS)
+            response.raise_for_status()
+        except Exception as error:  # the HTTP client behind `get_session` differs between huggingface_hub versions
+            mend = f"Check the address and the network ({error})."
+            raise _invalid(name, "a URL that can be downloaded", repr(source), mend) from error
+        return response.content
+    path = Path(source)
+    if path.is_dir():
+        raise _invalid(name, "an image file", f"the folder {source!r}", "Pass the files in it.")
+    if not path.is_file():
+        raise _invalid(name, "an existing image file or an http(s) URL", repr(source), "Check the path.")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _invalid(name, "a readable file", repr(source), f"Check its permissions ({error}).") from error
+
+
+def _damaged(name: str, shown: str, error: Exception) -> ValueError:
+    mend = f"It may be truncated: copy or download it again ({error})."
+    return _invalid(name, "a complete image", f"{shown}, which cannot be decoded", mend)
+
+
+def _decode(image: PIL.Image.Image, name: str, shown: str, max_image_pixels: int) -> PIL.Image.Image:
+    """Checks an opened image, decodes it to the last byte, turns it upright and converts it to RGB."""
+    width, height = image.size
+    _check_pixels(height, width, name, max_image_pixels)
+    try:
+        num_frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+        image.load()
+        image = PIL.ImageOps.exif_transpose(image)
+    except Exception as error:  # as for `PIL.Image.open`
+        raise _damaged(name, shown, error) from error
+    if num_frames > 1:
+        mend = "Save the frame you want as an image of its own."
+        raise _invalid(name, "a still image", f"{shown} with {num_frames} frames", mend)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        values = np.asarray(image)
+        if image.mode == "I":
+            if values.min() < 0 or values.max() > 65535:
+                value = f"{shown} with values in [{values.min()}, {values.max()}]"
+                raise _invalid(name, "16-bit grey in [0, 65535] where its mode is 'I'", value, "Rescale it.")
+            values = values.astype(np.uint16)
+        return PIL.Image.fromarray(_to_uint8(values, name)).convert("RGB")
+    try:
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            return PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        return image.convert("RGB")
+    except ValueError as error:
+        mend = f"Convert it with another program first ({error})."
+        raise _invalid(name, "an image that Pillow can convert to RGB", shown, mend) from error
+
+
+def _check_pixels(height: int, width: int, name: str, max_image_pixels: int) -> None:
+    if height * width == 0:
+        raise _invalid(name, "a non-empty image", f"height {height} and width {width}", "Check how it was made.")
+    if height * width > max_image_pixels:
+        mend = "Shrink it first, or raise `max_image_pixels` if you trust it."
+        value = f"{height} x {width} = {height * width}"
+        raise _invalid(name, f"an image of at most {max_image_pixels} pixels", value, mend)
+
+
+def _image_from_array(
+    source: np.ndarray | torch.Tensor,
+    name: str,
+    max_image_pixels: int,
+    input_data_format: str | ChannelDimension | None,
+) -> PIL.Image.Image:
+    """An array or a tensor as an 8-bit RGB image; the rules are those of `load_image`."""
+    is_tensor = isinstance(source, torch.Tensor)
+    if is_tensor:
+        source = source.detach().cpu()
+        source = (source.float() if source.dtype == torch.bfloat16 else source).numpy()
+    if source.ndim == 3:
+        fits = {
+            ChannelDimension.FIRST: source.shape[0] in (1, 3, 4),
+            ChannelDimension.LAST: source.shape[-1] in (1, 3, 4),
+        }
+        preferred = ChannelDimension.FIRST if is_tensor else ChannelDimension.LAST
+        if input_data_format is not None:
+            preferred = ChannelDimension(input_data_format)
+            fits = {preferred: fits.get(preferred, False)}
+        order = preferred if fits[preferred] else next((order for order, fit in fits.items() if fit), None)
+        if order == ChannelDimension.FIRST:
+            source = np.moveaxis(source, 0, -1)
+    if source.ndim not in (2, 3) or (source.ndim == 3 and order is None):
+        rule = "of shape (height, width) or with 1, 3 or 4 channels first or last"
+        mend = "Pass one image per list entry, in RGB or grey."
+        raise _invalid(name, rule, f"shape {tuple(source.shape)}", mend)
+    _check_pixels(*source.shape[:2], name, max_image_pixels)
+    values = _to_uint8(source, name)
+    values = values[..., 0] if values.ndim == 3 and values.shape[-1] == 1 else values
+    return _decode(PIL.Image.fromarray(np.ascontiguousarray(values)), name, "an array", max_image_pixels)
+
+
+def _to_uint8(values: np.ndarray, name: str) -> np.ndarray:
+    """Array of any accepted dtype, in the range of that dtype, as uint8 in [0, 255]."""
+    kind = values.dtype.kind
+    if kind == "b":
+        return values.astype(np.uint8) * 255
+    if kind not in "fiu":
+        raise _invalid(name, "an array of floats, integers or booleans", f"dtype {values.dtype}", "Convert it first.")
+    if kind == "f" and not np.isfinite(values).all():
+        raise _invalid(name, "free of NaN and infinity", "values that are not finite", "Check how it was made.")
+    if kind == "u" and values.dtype.itemsize == 2:
+        return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    low, high, limit = values.min(), values.max(), 1 if kind == "f" else 255
+    if low < 0 or high > limit:
+        mend = "Floats go from 0 to 1 (map [-1, 1] by `x / 2 + 0.5`), integers from 0 to 255."
+        raise _invalid(name, f"in [0, {limit}] for dtype {values.dtype}", f"values in [{low}, {high}]", mend)
+    return np.floor(values.astype(np.float64) * 255 + 0.5).astype(np.uint8) if kind == "f" else values.astype(np.uint8)
+
+
+def _fitted_size(height: int, width: int, target: tuple[int, int], resize_mode: str) -> tuple[int, int]:
+    """Height and width to which `resize_mode` scales an image before it crops or pads it to `target`."""
+    target_height, target_width = target
+    if resize_mode == "stretch":
+        return target
+    height_leads = target_height * width >= target_width * height  # scaling by the height covers the target
+    if height_leads == (resize_mode == "center_crop"):
+        return target_height, max(1, width * target_height // height)
+    return max(1, height * target_width // width), target_width
+
+
+def _check_postprocess_arguments(
+    pixel_values: torch.Tensor,
+    output_type: str,
+    target_sizes: Sequence[tuple[int, int]] | None,
+    output_size: tuple[int, int] | None,
+) -> None:
+    """The rules of `StyleVARImageProcessor.postprocess`."""
+    if output_type not in OUTPUT_TYPES:
+        raise _invalid("output_type", f"one of {OUTPUT_TYPES}", repr(output_type), "Choose one.")
+    if pixel_values.ndim != 4 or pixel_values.shape[1] != 3:
+        mend = "Pass what `generate` or `decode` return."
+        raise _invalid("pixel_values", "of shape (batch, 3, height, width)", f"{tuple(pixel_values.shape)}", mend)
+    if not torch.isfinite(pixel_values).all():
+        mend = "The model overflowed: try dtype=torch.bfloat16 or torch.float32."
+        raise _invalid("pixel_values", "free of NaN and infinity", "values that are not finite", mend)
+    if target_sizes is not None and len(target_sizes) != len(pixel_values):
+        mend = "Give (height, width) of each content."
+        raise _invalid("target_sizes", f"one size per image ({len(pixel_values)})", f"{len(target_sizes)}", mend)
+    for size in target_sizes or ():
+        check_size("target_sizes", size)
+    if output_size is not None:
+        check_size("output_size", output_size)
+
+
+def check_size(name: str, size: object) -> None:
+    """Raises `ValueError` unless `size` is a pair (height, width) of positive integers."""
+    if not (
+        isinstance(size, tuple | list) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)
+    ):
+        raise _invalid(name, "a pair (height, width) of positive integers", f"{size!r}", "Check order and values.")
+
+
+class StyleVARImageProcessorKwargs(ImagesKwargs, total=False):
+    r"""
+    resize_mode (`str`, *optional*, defaults to `self.resize_mode`):
+        How an image that does not have the aspect ratio of `size` is made to fit: `"stretch"`, `"center_crop"` or
+        `"pad"`.
+    max_image_pixels (`int`, *optional*, defaults to `self.max_image_pixels`):
+        The largest `height * width` that is decoded, or that resizing may make on the way.
+    """
+
+    resize_mode: str
+    max_image_pixels: int
+
+
+class StyleVARImageProcessor(PilBackend):
+    r"""
+    Turns pictures into StyleVAR's pixels in [-1, 1] and its pixels back into pictures. Everything happens in 8-bit
+    RGB with Pillow, bit for bit what the published code's `Resize(LANCZOS)` and `ToTensor` do; torchvision is not
+    needed. [`load_image`] says what is accepted and how it becomes RGB.
+
+    Args:
+        do_resize (`bool`, *optional*, defaults to `True`):
+            Whether to bring the images to `size`.
+        size (`dict[str, int]`, *optional*, defaults to `{"height": 256, "width": 256}`):
+            Height and width, in pixels, that the model reads.
+        resample (`int` or `PIL.Image.Resampling`, *optional*, defaults to `Resampling.LANCZOS`):
+            The filter of every resizing, in both directions.
+        resize_mode (`str`, *optional*, defaults to `"stretch"`):
+            `"stretch"`: resize to `size` whatever the aspect ratio, as published. `"center_crop"`: resize until the
+            image covers `size`, keep the centre. `"pad"`: resize until the image fits into `size`, centre it, and
+            repeat its outermost pixels up to the edge, so that no frame appears that the model would stylise.
+        do_rescale (`bool`, *optional*, defaults to `True`):
+            Whether to multiply the 8-bit values by `rescale_factor`. Needed when `do_normalize` is set.
+        rescale_factor (`float`, *optional*, defaults to 1/255):
+            Factor that maps [0, 255] to [0, 1].
+        do_normalize (`bool`, *optional*, defaults to `True`):
+            Whether to subtract `image_mean` and divide by `image_std`.
+        image_mean (`float` or `list[float]`, *optional*, defaults to `[0.5, 0.5, 0.5]`):
+            Mean of each channel.
+        image_std (`float` or `list[float]`, *optional*, defaults to `[0.5, 0.5, 0.5]`):
+            Standard deviation of each channel. With this mean it maps [0, 1] to [-1, 1].
+        max_image_pixels (`int`, *optional*, defaults to 89478485):
+            Guard against decompression bombs: the largest `height * width` that is decoded, or that resizing may
+            make on the way.
+
+    Example:
+
+    ```python
+    >>> from stylevar_hf import StyleVARImageProcessor
+
+    >>> processor = StyleVARImageProcessor(resize_mode="center_crop")
+    >>> pixel_values = processor(["content.jpg", "style.png"], return_tensors="pt").pixel_values  # (2, 3, 256, 256)
+    >>> images = processor.postprocess(pixel_values)  # two PIL images
+    ```
+    """
+
+    valid_kwargs = StyleVARImageProcessorKwargs
+    model_input_names = ["pixel_values"]
+
+    do_resize = True
+    size = {"height": 256, "width": 256}
+    resample = PILImageResampling.LANCZOS
+    resize_mode = "stretch"
+    do_convert_rgb = True
+    do_rescale = True
+    rescale_factor = 1 / 255
+    do_normalize = True
+    image_mean = [0.5, 0.5, 0.5]
+    image_std = [0.5, 0.5, 0.5]
+    max_image_pixels = DEFAULT_MAX_IMAGE_PIXELS
+
+    def __init__(self, **kwargs: Unpack[StyleVARImageProcessorKwargs]):
+        super().__init__(**kwargs)
+
+    def _standardize_kwargs(self, **kwargs) -> dict:
+        """Runs at construction and at every call, so the rules below hold for both."""
+        kwargs = super()._standardize_kwargs(**kwargs)
+        size = kwargs["size"]
+        if not (size.height and size.width and size.height > 0 and size.width > 0):
+            mend = "The released models read {'height': 256, 'width': 256}."
+            raise _invalid("size", "a positive height and width", f"{dict(size)}", mend)
+        if kwargs["resize_mode"] not in RESIZE_MODES:
+            raise _invalid("resize_mode", f"one of {RESIZE_MODES}", repr(kwargs["resize_mode"]), "Choose one.")
+        if kwargs["max_image_pixels"] <= 0:
+            raise _invalid("max_image_pixels", "positive", f"{kwargs['max_image_pixels']}", "Leave it unset.")
+        if not kwargs["do_convert_rgb"]:
+            raise _invalid("do_convert_rgb", "True", "False", "StyleVAR reads RGB only.")
+        if kwargs["do_normalize"] and not kwargs["do_rescale"]:
+            mend = "Leave it on: floats in [0, 1] are recognised without it."
+            raise _invalid("do_rescale", "True when `do_normalize` is", "False", mend)
+        for name, mode in (("do_center_crop", "center_crop"), ("do_pad", "pad")):
+            if kwargs.get(name):
+                raise _invalid(name, "unset", "True", f'Use `resize_mode="{mode}"`.')
+        return kwargs
+
+    def _prepare_image_like_inputs(self, images: ImageInput, *args, **kwargs) -> list[np.ndarray]:
+        """Flat list of uint8 arrays of shape (3, height, width)."""
+        if isinstance(images, np.ndarray | torch.Tensor) and images.ndim == 4:
+            images = list(images)
+        if not isinstance(images, Sequence) or isinstance(images, str | bytes):
+            return [self.process_image(images, name="images", **kwargs)]
+        if len(images) == 0:
+            raise _invalid("images", "an image or a non-empty list of images", "an empty list", "Pass at least one.")
+        return [self.process_image(image, name=f"images[{i}]", **kwargs) for i, image in enumerate(images)]
+
+    def process_image(
+        self,
+        image: ImageSource,
+        name: str = "image",
+        input_data_format: str | ChannelDimension | None = None,
+        max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
+        **kwargs,
+    ) -> np.ndarray:
+        """One image as a uint8 array of shape (3, height, width); see [`load_image`]."""
+        image = load_image(image, name, max_image_pixels=max_image_pixels, input_data_format=input_data_format)
+        return np.moveaxis(np.asarray(image), -1, 0)
+
+    def _fit(
+        self, image: np.ndarray, size: SizeDict, resample: int, resize_mode: str, max_image_pixels: int
+    ) -> np.ndarray:
+        """Brings a uint8 image of shape (3, height, width) to `size` in the way of `resize_mode`."""
+        target = (size.height, size.width)
+        height, width = _fitted_size(*image.shape[1:], target, resize_mode)
+        _check_pixels(height, width, f"images resized for resize_mode={resize_mode!r}", max_image_pixels)
+        image = self.resize(image, SizeDict(height=height, width=width), resample=resample)
+        if resize_mode == "center_crop":
+            top, left = (height - target[0]) // 2, (width - target[1]) // 2
+            return image[:, top : top + target[0], left : left + target[1]]
+        top, left = (target[0] - height) // 2, (target[1] - width) // 2
+        margins = ((0, 0), (top, target[0] - height - top), (left, target[1] - width - left))
+        return np.pad(image, margins, mode="edge")
+
+    def _preprocess(
+        self,
+        images: list[np.ndarray],
+        do_resize: bool,
+        size: SizeDict,
+        resample: "PILImageResampling | int",
+        resize_mode: str,
+        max_image_pixels: int,
+        do_rescale: bool,
+        rescale_factor: float,
+        do_normalize: bool,
+        image_mean: float | list[float] | None,
+        image_std: float | list[float] | None,
+        return_tensors: str | None,
+        **kwargs,
+    ) -> BatchFeature:
+        if do_resize:
+            images = [self._fit(image, size, resample, resize_mode, max_image_pixels) for image in images]
+        elif return_tensors is not None and len({image.shape for image in images}) > 1:
+            sizes = sorted({image.shape[1:] for image in images})
+            raise _invalid("images", "of one size when `do_resize` is False", f"{sizes}", "Set `do_resize=True`.")
+        if do_rescale:
+            images = [self.rescale(image, rescale_factor) for image in images]
+        if do_normalize:
+            images = [self.normalize(image, image_mean, image_std) for image in images]
+        return BatchFeature(data={"pixel_values": images}, tensor_type=return_tensors)
+
+    def postprocess(
+        self,
+        pixel_values: torch.Tensor,
+        output_type: str = "pil",
+        target_sizes: Sequence[tuple[int, int]] | None = None,
+        output_size: tuple[int, int] | None = None,
+    ) -> list[PIL.Image.Image] | list[np.ndarray] | list[torch.Tensor] | np.ndarray | torch.Tensor:
+        """
+        The model's pixels as pictures.
+
+        Args:
+            pixel_values (`torch.Tensor` of shape `(batch, 3, height, width)`):
+                Values in [-1, 1]; what lies outside is clipped.
+            output_type (`str`, *optional*, defaults to `"pil"`):
+                `"pil"`, `"np"` (float32 in [0, 1], channels last) or `"pt"` (float32 in [0, 1], channels first).
+            target_sizes (`Sequence[tuple[int, int]]`, *optional*):
+                Height and width of each content picture before `preprocess`, upright. The result is brought back to
+                them: with `resize_mode="pad"` the padding is cut off first; with `"center_crop"` the margins are gone
+                for good, so the result gets the size of the part of the content that was kept.
+            output_size (`tuple[int, int]`, *optional*):
+                Height and width of every result, whatever the aspect ratio, instead of those of the content.
+                `target_sizes` then only tells where the padding is.
+
+        Returns:
+            `list[PIL.Image.Image]`, or one array `(batch, height, width, 3)`, or one tensor
+            `(batch, 3, height, width)`. Where sizes were given, resizing happens in 8 bits, and `"np"` and `"pt"`
+            give a list with one entry per image.
+
+        Raises:
+            ValueError: If the shape, the values, the output type or the sizes do not fit.
+        """
+        _check_postprocess_arguments(pixel_values, output_type, target_sizes, output_size)
+        pixels = (pixel_values.detach().float() / 2 + 0.5).clamp(0, 1).cpu()
+        resized = target_sizes is not None or output_size is not None
+        if output_type == "pt" and not resized:
+            return pixels
+        pixels = pixels.permute(0, 2, 3, 1).numpy()
+        if output_type == "np" and not resized:
+            return pixels
+        images = [PIL.Image.fromarray(_to_uint8(values, "pixel_values")) for values in pixels]
+        if resized:
+            contents = [None] * len(images) if target_sizes is None else target_sizes
+            images = [self._unfit(image, size, output_size) for image, size in zip(images, contents, strict=True)]
+        if output_type == "pil":
+            return images
+        arrays = [np.asarray(image, dtype=np.float32) / 255 for image in images]
+        return arrays if output_type == "np" else [torch.from_numpy(array).permute(2, 0, 1) for array in arrays]
+
+    def _unfit(
+        self, image: PIL.Image.Image, content_size: tuple[int, int] | None, output_size: tuple[int, int] | None
+    ) -> PIL.Image.Image:
+        """Undoes `_fit` as far as that is possible."""
+        if content_size is not None:
+            target = (image.height, image.width)
+            height, width = _fitted_size(*content_size, target, self.resize_mode)
+            if self.resize_mode == "pad":
+                top, left = (target[0] - height) // 2, (target[1] - width) // 2
+                image = image.crop((left, top, left + width, top + height))
+            elif self.resize_mode == "center_crop":
+                kept = zip(content_size, target, (height, width), strict=True)
+                content_size = tuple(max(1, round(whole * part / fitted)) for whole, part, fitted in kept)
+        height, width = output_size or content_size
+        return image if image.size == (width, height) else image.resize((width, height), self.resample)
+
+
+__all__ = ["StyleVARImageProcessor", "load_image"]
