@@ -17,6 +17,7 @@ import io
 import os
 import warnings
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -255,7 +256,9 @@ def _check_postprocess_arguments(
 def check_size(name: str, size: object) -> None:
     """Raises `ValueError` unless `size` is a pair (height, width) of positive integers."""
     if not (
-        isinstance(size, tuple | list) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)
+        isinstance(size, tuple | list)
+        and len(size) == 2
+        and all(isinstance(side, Integral) and side > 0 for side in size)
     ):
         raise _invalid(name, "a pair (height, width) of positive integers", f"{size!r}", "Check order and values.")
 
@@ -472,13 +475,13 @@ class StyleVARImageProcessor(PilBackend):
         """Undoes `_fit` as far as that is possible."""
         if content_size is not None:
             target = (image.height, image.width)
-            height, width = _fitted_size(*content_size, target, self.resize_mode)
             if self.resize_mode == "pad":
+                height, width = _fitted_size(*content_size, target, "pad")
                 top, left = (target[0] - height) // 2, (target[1] - width) // 2
                 image = image.crop((left, top, left + width, top + height))
             elif self.resize_mode == "center_crop":
-                kept = zip(content_size, target, (height, width), strict=True)
-                content_size = tuple(max(1, round(whole * part / fitted)) for whole, part, fitted in kept)
+                scale = max(part / whole for part, whole in zip(target, content_size, strict=True))
+                content_size = tuple(max(1, round(part / scale)) for part in target)
         height, width = output_size or content_size
         return image if image.size == (width, height) else image.resize((width, height), self.resample)
 
