@@ -11,7 +11,6 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""
 """Files of the conversion: published checkpoints in and out, safetensors out, all or nothing."""
 
 import argparse
@@ -33,6 +32,7 @@ from huggingface_hub import split_state_dict_into_shards_factory
 from safetensors.torch import load_file
 from tqdm.auto import tqdm
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+
 
 # Keys under which a state dict is found in a larger file, most specific first.
 TRANSFORMER_CONTAINERS = (
@@ -179,9 +179,10 @@ def read_checkpoint(
     adapters = _split_adapters(argument, path, tensors, _training_arguments(content))
     if adapters and not tensors:
         if base is None:
+            rule = "full weights" if argument == "base_path" else "full weights, or come with `base_path`"
             raise ValueError(
-                f"`base_path` must be the checkpoint that the LoRA weights in {path} were trained on, but got None. "
-                "The file holds nothing but LoRA weights."
+                f"`{argument}` must hold {rule}, but got {path}, which holds nothing but LoRA weights. Name the "
+                "checkpoint that they were trained on."
             )
         checkpoint = base()
     else:
@@ -295,9 +296,7 @@ class Weight:
         return torch.Size(self.shape).numel() * self.dtype.itemsize
 
 
-def save_weights(
-    weights: Sequence[Weight], folder: Path, bar: tqdm, max_shard_size: int | str | None = None
-) -> None:
+def save_weights(weights: Sequence[Weight], folder: Path, bar: tqdm, max_shard_size: int | str | None = None) -> None:
     """
     Write `model.safetensors`, or shards and their index, one tensor in memory at a time.
 
@@ -343,7 +342,7 @@ def _write_safetensors(weights: Iterable[Weight], path: Path, bar: tqdm) -> None
 
 
 def save_original(files: Mapping[Path, Mapping[str, torch.Tensor]], bar: tqdm) -> None:
-    """Write state dicts with `torch.save`; either all files appear or none."""
+    """Write state dicts with `torch.save`; no file appears before all are complete."""
     temporary: dict[Path, Path] = {}
     try:
         for path, state in files.items():
@@ -362,45 +361,62 @@ def save_original(files: Mapping[Path, Mapping[str, torch.Tensor]], bar: tqdm) -
 
 
 @contextlib.contextmanager
-def folder_in_progress(output_dir: Path, overwrite: bool, sources: Iterable[Path]) -> Iterator[Path]:
-    """
-    A temporary folder beside `output_dir` that takes its name when the block ends well and vanishes otherwise.
-
-    Raises:
-        ValueError: If `output_dir` is a file, holds something and `overwrite` is off, is not a model folder although
-            `overwrite` is on, or holds one of `sources`.
-    """
-    _check_output_dir(output_dir, overwrite, sources)
+def folder_in_progress(output_dir: Path) -> Iterator[Path]:
+    """A temporary folder beside `output_dir` that takes its place when the block ends well and vanishes otherwise."""
+    output_dir = output_dir.resolve()
     output_dir.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{output_dir.name}.", dir=output_dir.parent))
     try:
         yield folder
         _share_like_new(folder, 0o777)
-        if output_dir.exists():
-            with tempfile.TemporaryDirectory(prefix=f".{output_dir.name}.", dir=output_dir.parent) as old:
-                output_dir.rename(Path(old, "old"))
-                folder.rename(output_dir)
-        else:
+        with _set_aside(output_dir):
             folder.rename(output_dir)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _check_output_dir(output_dir: Path, overwrite: bool, sources: Iterable[Path]) -> None:
+@contextlib.contextmanager
+def _set_aside(folder: Path) -> Iterator[None]:
+    """Move `folder`, if there is one, out of the way; back if the block fails, away for good otherwise."""
+    if not folder.exists():
+        yield
+        return
+    shelter = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    folder.rename(shelter / "old")
+    try:
+        yield
+    except BaseException:
+        (shelter / "old").rename(folder)
+        raise
+    finally:
+        shutil.rmtree(shelter, ignore_errors=True)
+
+
+def check_output_dir(output_dir: str | os.PathLike, overwrite: bool, sources: Iterable[str | os.PathLike]) -> Path:
+    """
+    The folder to make, expanded.
+
+    Raises:
+        ValueError: If `output_dir` is a file, holds something and `overwrite` is off, is not a model folder although
+            `overwrite` is on, or holds one of `sources`.
+    """
+    output_dir = Path(output_dir).expanduser()
+
     def refuse(rule: str, mend: str) -> None:
         raise ValueError(f"`output_dir` must be {rule}, but got {output_dir}. {mend}")
 
     if output_dir.exists() and not output_dir.is_dir():
         refuse("a folder", "There is a file of that name.")
     if not output_dir.exists() or not any(output_dir.iterdir()):
-        return
+        return output_dir
     if not overwrite:
         refuse("a new or empty folder", "Choose another one, or pass `overwrite=True` to replace this model.")
     if not (output_dir / "config.json").is_file():
         refuse("a folder with a `config.json` to be overwritten", "It holds something else; choose another one.")
-    for source in sources:
-        if source.resolve().is_relative_to(output_dir.resolve()):
+    for source in map(Path, sources):
+        if source.expanduser().resolve().is_relative_to(output_dir.resolve()):
             refuse(f"a folder without {source.name} to be overwritten", "The source would be lost.")
+    return output_dir
 
 
 def _share_like_new(path: Path, mode: int) -> None:
