@@ -12,8 +12,8 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-Registration with transformers: `AutoConfig`, `AutoModel`, `AutoImageProcessor`, `pipeline("image-style-transfer")`, and
-the source files that `save_pretrained` copies beside a checkpoint.
+Registration with transformers: `AutoConfig`, `AutoModel`, `AutoImageProcessor`, `pipeline("image-style-transfer")`,
+and the source files that `save_pretrained` copies beside a checkpoint.
 
 A registry wants classes, and the classes want torch and the whole of transformers' model code: seconds that
 `import stylevar_hf` shall not cost. So the import only leaves a finder on `sys.meta_path`, which changes nothing about
@@ -71,7 +71,7 @@ def _register_image_processor(_: str) -> None:
     from .configuration_stylevar import StyleVARConfig
     from .image_processing_stylevar import StyleVARImageProcessor
 
-    # One class serves both: under "pil" alone, transformers would announce a fallback wherever torchvision is installed.
+    # One class for both: under "pil" alone, transformers would announce a fallback wherever torchvision is installed.
     classes = {"pil": StyleVARImageProcessor, "torchvision": StyleVARImageProcessor}
     AutoImageProcessor.register(StyleVARConfig, image_processor_classes=classes, exist_ok=True)
 

@@ -1,0 +1,93 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Packaging of stylevar-hf. Each range starts at the release the package was tested with."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+
+ROOT = Path(__file__).parent
+
+
+def read_version() -> str:
+    """The version's only home is `stylevar_hf.__version__`; importing the package here would need its dependencies."""
+    source = (ROOT / "src" / "stylevar_hf" / "__init__.py").read_text(encoding="utf-8")
+    return re.search(r'^__version__ = "([^"]+)"$', source, re.MULTILINE).group(1)
+
+
+CORE = [
+    "torch>=2.15,<3",
+    "transformers>=5.23,<6",
+    "safetensors>=0.8,<1",
+    "huggingface_hub>=2.4,<3",
+    "pillow>=13.0,<14",
+    "numpy>=2.4,<3",
+    "tqdm>=4.70,<5",
+]
+
+EXTRAS = {
+    "train": ["accelerate>=1.15,<2", "trl>=1.15,<1.17", "peft>=0.21,<0.22", "datasets>=5.2,<6"],
+    "eval": [
+        "evaluate>=0.4.6,<0.5",
+        "lpips>=0.1.4,<0.2",
+        "torchmetrics>=1.9,<2",
+        "dreamsim>=0.2.1,<0.3",
+        "matplotlib>=3.11,<4",
+    ],
+    "demo": ["gradio>=6.31,<7"],
+    "quality": ["ruff>=0.17.6,<0.18", "pre-commit>=4.7,<5"],
+    "test": [
+        "pytest>=9.2,<10",
+        "hypothesis>=6.170,<7",
+        "peft>=0.21,<0.22",
+        "accelerate>=1.15,<2",
+        "torchvision>=0.29,<0.30",  # the reference that resizing and ResNet-18 are compared with
+        "scikit-image>=0.26,<0.27",
+        "ruff>=0.17.6,<0.18",
+    ],
+}
+EXTRAS["rl"] = [*EXTRAS["train"], "dreamsim>=0.2.1,<0.3"]
+EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
+
+
+setup(
+    name="stylevar-hf",
+    version=read_version(),
+    description="StyleVAR for transformers: reference-based style transfer by visual autoregression",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="The stylevar-hf authors",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=["style transfer", "visual autoregressive modeling", "VAR", "transformers", "pytorch"],
+    package_dir={"": "src"},
+    packages=find_packages("src"),
+    package_data={"stylevar_hf": ["py.typed", "checkpoints/*/*"]},
+    python_requires=">=3.11",
+    install_requires=CORE,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["stylevar = stylevar_hf.cli:main"]},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+)

@@ -1,0 +1,133 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""`stylevar convert`: published `.pth` files to a model folder, and back."""
+
+import argparse
+import json
+import sys
+import time
+
+from ._command import Command, add_reporting_arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--vq", metavar="FILE", required=True, help="the tokenizer, vae_ch160v4096z32.pth")
+    parser.add_argument("--model", metavar="FILE", help="StyleVAR weights: the released .pth or a training checkpoint")
+    parser.add_argument("--output", metavar="DIR", help="the folder to make")
+    parser.add_argument("--base", metavar="FILE", help="the weights below --model, if that holds a LoRA adapter only")
+    parser.add_argument(
+        "--blend-alphas",
+        metavar="SCHEDULE",
+        type=_blend_alphas,
+        help="weight of the style at each scale: 'default' (published inference), 'released-sft' (what the released "
+        "supervised weights were probably trained with), or one number per scale, separated by commas "
+        "(default: default)",
+    )
+    parser.add_argument("--var", metavar="FILE", help="instead of --model: vanilla var_dN.pth, to start training from")
+    parser.add_argument("--resnet", metavar="FILE", help="with --var: ImageNet resnet18.pth for both image encoders")
+    parser.add_argument(
+        "--to-original",
+        metavar="DIR",
+        help="the way back: write this folder's model to the files --vq and --model",
+    )
+    parser.add_argument(
+        "--patch-nums",
+        metavar="A,B,...",
+        type=_patch_nums,
+        help="the ladder, for files that do not hold it and do not have the published one",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "float16"),
+        help="precision to store (default: that of the input)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace what is at the output")
+    add_reporting_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    _check_arguments(args)
+    from . import conversion
+
+    start = time.perf_counter()
+    writing = {"overwrite": args.overwrite, "progress": not args.quiet}
+    making = {"blend_alphas": args.blend_alphas or "default", "patch_nums": args.patch_nums, "dtype": args.dtype}
+    if args.to_original:
+        outputs = conversion.convert_to_original(args.to_original, args.vq, args.model, **writing)
+    elif args.var:
+        outputs = [conversion.convert_var_checkpoint(args.vq, args.var, args.resnet, args.output, **making, **writing)]
+    else:
+        outputs = [
+            conversion.convert_original_checkpoint(
+                args.vq, args.model, args.output, base_path=args.base, **making, **writing
+            )
+        ]
+    seconds = round(time.perf_counter() - start, 3)
+    if args.json:
+        summary = {"outputs": [str(path) for path in outputs], "seconds": seconds}
+        sys.stdout.write(json.dumps(summary, indent=2) + "\n")
+    elif not args.quiet:
+        sys.stdout.write("".join(f"{path}\n" for path in outputs))
+    return 0
+
+
+# What each direction of `stylevar convert` needs, and what it may have besides.
+_DIRECTIONS = {
+    "to_original": ({"model"}, set()),
+    "var": ({"var", "resnet", "output"}, {"blend_alphas", "patch_nums", "dtype"}),
+    "model": ({"model", "output"}, {"base", "blend_alphas", "patch_nums", "dtype"}),
+}
+
+
+def _check_arguments(args: argparse.Namespace) -> None:
+    direction = "to_original" if args.to_original else "var" if args.var or args.resnet else "model"
+    needed, optional = _DIRECTIONS[direction]
+    others = set().union(*(one | other for one, other in _DIRECTIONS.values()))
+    given = {name for name in others if getattr(args, name) is not None}
+    for problem, names in (("needs", needed - given), ("does not take", given - needed - optional)):
+        if names:
+            flags = ", ".join(_flag(name) for name in sorted(names))
+            raise ValueError(f"`stylevar convert` with {_flag(direction)} {problem} {flags}. Its help has examples.")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _blend_alphas(text: str) -> str | tuple[float, ...]:
+    if text in ("default", "released-sft"):
+        return text
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        rule = "'default', 'released-sft' or numbers separated by commas"
+        raise argparse.ArgumentTypeError(f"must be {rule}, but got {text!r}") from None
+
+
+def _patch_nums(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be integers separated by commas, but got {text!r}") from None
+
+
+COMMAND = Command(
+    name="convert",
+    summary="turn published .pth files into a model folder, or back",
+    example="stylevar convert --vq vae_ch160v4096z32.pth --model StyleVAR_SFT.pth --output stylevar-sft\n"
+    "stylevar convert --vq vae_ch160v4096z32.pth --var var_d20.pth --resnet resnet18.pth --output start\n"
+    "stylevar convert --to-original stylevar-sft --vq vae.pth --model stylevar.pth",
+    add_arguments=add_arguments,
+    run=run,
+)

@@ -1,0 +1,358 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+`stylevar stylize`: photographs, or folders of them, painted in the style of others.
+
+First everything that can be wrong with the arguments is checked, then the model is loaded, then the pairs are painted,
+style by style. A picture that cannot be used does not stop the others.
+"""
+
+import argparse
+import json
+import logging
+import math
+import random
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ._command import EXIT_BAD_INPUT, Command, add_reporting_arguments, number, one_line, report_error
+from ._stylize_files import Pair, Source, check_outputs, find_sources, plan_outputs, save_image
+
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    from .generation_stylevar import StyleVARScaleState
+    from .pipeline_stylevar import StyleVARPipeline
+
+
+# Pairs that are handed to the pipeline at once: it encodes their style once, and they are saved together.
+PAIRS_PER_CALL = 16
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    count = number(int, "a positive integer", lambda n: n >= 1)
+    parser.add_argument(
+        "content", metavar="CONTENT", help="what to paint: an image file, a URL, or a folder of images"
+    )
+    parser.add_argument(
+        "style", metavar="STYLE", help="how to paint it: likewise; of two folders, every content gets every style"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        required=True,
+        help="the image to write, in the format of its suffix, or a folder: then CONTENT__STYLE.png, and with several "
+        "images per pair CONTENT__STYLE_0.png and so on",
+    )
+    parser.add_argument(
+        "--model", metavar="ID|DIR", help="model on the Hub or in a folder (default: the small one of this package)"
+    )
+    seed = number(int, "an integer in [0, 2**62)", lambda n: 0 <= n < 2**62)
+    parser.add_argument(
+        "--seed", type=seed, metavar="N", help="image k of a pair is drawn from N + k (default: random)"
+    )
+    parser.add_argument(
+        "--style-strength",
+        type=number(float, "in [-1, 1]", lambda x: -1 <= x <= 1),
+        default=0.0,
+        metavar="X",
+        help="-1 (all content) to 1 (all style); 0 as the model was trained (default: 0)",
+    )
+    parser.add_argument("--num-images", type=count, default=1, metavar="N", help="images per pair (default: 1)")
+    parser.add_argument("--batch-size", type=count, default=1, metavar="N", help="images drawn at once (default: 1)")
+    top_k = number(int, "0 (off) or a positive integer", lambda n: n >= 0)
+    parser.add_argument(
+        "--top-k", type=top_k, metavar="N", help="draw from the N most likely codes (default: the model's)"
+    )
+    top_p = number(float, "in (0, 1]", lambda x: 0 < x <= 1)
+    parser.add_argument(
+        "--top-p",
+        type=top_p,
+        metavar="X",
+        help="draw from the likeliest codes that hold this mass (default: the model's)",
+    )
+    temperature = number(float, "a positive number", lambda x: 0 < x < math.inf)
+    parser.add_argument(
+        "--temperature", type=temperature, metavar="X", help="divides the logits (default: the model's)"
+    )
+    parser.add_argument("--greedy", action="store_true", help="take the most likely code instead of drawing one")
+    parser.add_argument(
+        "--dtype",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        default="auto",
+        help="precision of the transformer; auto is what the checkpoint was saved in (default: auto)",
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default: auto)")
+    parser.add_argument(
+        "--output-size",
+        choices=("model", "content"),
+        default="model",
+        help="size of the result: the model's, or that of the content (default: model)",
+    )
+    parser.add_argument("--recursive", action="store_true", help="look for images in subfolders too")
+    parser.add_argument(
+        "--previews", action="store_true", help="also write the image after each scale, OUT_scale1.png ..."
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    add_reporting_arguments(parser)
+
+
+@dataclass
+class Report:
+    """What a run did: written outputs, and failures with the inputs that they concern."""
+
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+
+    def fail(self, inputs: Sequence[str], error: Exception) -> None:
+        self.failures.append({"inputs": list(inputs), "error": one_line(error)})
+
+
+def run(args: argparse.Namespace) -> int:
+    # 1. Check the arguments and the pictures that were named
+    _check_arguments(args)
+    contents = find_sources("CONTENT", args.content, args.recursive)
+    styles = find_sources("STYLE", args.style, args.recursive)
+    pairs = plan_outputs(args, contents, styles)
+    check_outputs(args, pairs)
+
+    # 2. Load the model
+    if args.quiet:
+        logging.getLogger("stylevar_hf").setLevel(logging.ERROR)
+    pipe = load_pipeline(args.model, args.dtype, args.device)
+    if args.seed is None and not args.greedy:
+        args.seed = random.SystemRandom().randrange(2**31)
+        _say(args, f"--seed {args.seed}")
+
+    # 3. Paint
+    report, start = Report(), time.perf_counter()
+    _paint_all(pipe, pairs, args, report)
+    seconds = round(time.perf_counter() - start, 3)
+
+    # 4. Report
+    if args.json:
+        summary = {
+            "model": pipe.model.name_or_path,
+            "inputs": {"content": [s.location for s in contents], "style": [s.location for s in styles]},
+            "outputs": report.outputs,
+            "seeds": None if args.greedy else [args.seed + k for k in range(args.num_images)],
+            "seconds": seconds,
+            "dtype": str(pipe.model.model.dtype).removeprefix("torch."),
+            "device": str(pipe.device),
+            "failures": report.failures,
+        }
+        sys.stdout.write(json.dumps(summary, indent=2) + "\n")
+    for failure in report.failures:
+        report_error(f"{' with '.join(failure['inputs'])}: {failure['error']}")
+    return EXIT_BAD_INPUT if report.failures else 0
+
+
+def _say(args: argparse.Namespace, notice: str) -> None:
+    if not args.quiet:
+        sys.stderr.write(f"stylevar: {notice}\n")
+
+
+def _check_arguments(args: argparse.Namespace) -> None:
+    if args.greedy and not args.top_k is args.top_p is args.temperature is None:
+        raise ValueError("--greedy always takes the most likely code. Leave out --top-k, --top-p and --temperature.")
+    if args.greedy and args.num_images > 1:
+        raise ValueError(f"--greedy gives one image per pair, but got --num-images {args.num_images}. Leave out one.")
+
+
+def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") -> "StyleVARPipeline":
+    """
+    A pipeline with complete weights.
+
+    Args:
+        model (`str`, *optional*): Folder or Hub id; `None` for the bundled checkpoint.
+        dtype (`str`, *optional*, defaults to `"auto"`): `"auto"` or the name of a torch dtype.
+        device (`str`, *optional*, defaults to `"auto"`): `"auto"`, `"cpu"`, `"cuda"` or `"mps"`.
+
+    Raises:
+        OSError: If there is no such model.
+        ValueError: If the device is missing, or the weights are not exactly those of the model.
+    """
+    import torch
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    from .checkpoints import bundled_checkpoint
+    from .image_processing_stylevar import StyleVARImageProcessor
+    from .modeling_stylevar import StyleVARForConditionalGeneration
+    from .pipeline_stylevar import StyleVARPipeline
+
+    missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
+    if missing.get(device):
+        raise ValueError(f"`--device` must be present, but this machine has no {device!r}. Use --device cpu.")
+    folder = bundled_checkpoint() if model is None else model
+    dtype = dtype if dtype == "auto" else getattr(torch, dtype)
+    with _silent_loading():
+        try:
+            image_processor = StyleVARImageProcessor.from_pretrained(folder)
+            network, info = StyleVARForConditionalGeneration.from_pretrained(
+                folder, dtype=dtype, output_loading_info=True
+            )
+        except (RuntimeError, SafetensorError, StrictDataclassError) as error:
+            # transformers: shapes that differ; safetensors: a damaged file; huggingface_hub: a config of wrong types
+            raise ValueError(
+                f"`--model` must be a model folder or Hub id, but {folder} is damaged: {error}"
+            ) from error
+        _check_weights(folder, info)
+        return StyleVARPipeline(
+            model=network, image_processor=image_processor, device=None if device == "auto" else device
+        )
+
+
+@contextmanager
+def _silent_loading() -> Iterator[None]:
+    """What transformers would report of the weights is an error here, and said in one line."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _check_weights(folder: str, info: dict[str, Any]) -> None:
+    """transformers would fill in what is missing with random numbers."""
+    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
+        if names := sorted(map(str, info[problem])):
+            more = ", ..." if len(names) > 3 else ""
+            found = f"{len(names)} {problem.replace('_', ' ')} ({', '.join(names[:3])}{more})"
+            raise ValueError(f"`--model` must hold exactly its weights, but {folder} has {found}. Convert it again.")
+
+
+def _paint_all(pipe: "StyleVARPipeline", pairs: Sequence[Pair], args: argparse.Namespace, report: Report) -> None:
+    from tqdm import tqdm
+
+    num_scales = pipe.model.config.num_scales
+    broken: set[str] = set()
+    with tqdm(
+        total=len(pairs) * args.num_images * num_scales,
+        desc="Painting",
+        unit="image",
+        unit_scale=1 / num_scales,
+        disable=args.quiet,
+    ) as bar:
+
+        def advance(state: "StyleVARScaleState") -> None:
+            bar.update(len(state.codes))
+
+        for style_pairs in _by_style(pairs):
+            if (style := _read(style_pairs[0].style, "STYLE", report, broken)) is None:
+                continue
+            size = max(PAIRS_PER_CALL, args.batch_size)
+            for chunk in (style_pairs[i : i + size] for i in range(0, len(style_pairs), size)):
+                contents = [_read(pair.content, "CONTENT", report, broken) for pair in chunk]
+                readable = [(pair, image) for pair, image in zip(chunk, contents, strict=True) if image is not None]
+                _paint(pipe, readable, style, args, report, advance)
+
+
+def _by_style(pairs: Sequence[Pair]) -> Iterable[list[Pair]]:
+    groups: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        groups.setdefault(pair.style.location, []).append(pair)
+    return groups.values()
+
+
+def _read(source: Source, name: str, report: Report, broken: set[str]) -> "PIL.Image.Image | None":
+    """The picture, or `None` if it is broken, which is reported once."""
+    if source.location in broken:
+        return None
+    try:
+        return source.read(name)
+    except (ValueError, OSError) as error:
+        broken.add(source.location)
+        report.fail([source.location], error)
+        return None
+
+
+def _paint(
+    pipe: "StyleVARPipeline",
+    readable: Sequence[tuple[Pair, "PIL.Image.Image"]],
+    style: "PIL.Image.Image",
+    args: argparse.Namespace,
+    report: Report,
+    advance: "Callable[[StyleVARScaleState], None]",
+) -> None:
+    """Paints and saves some contents in one style. If one of them cannot be painted, the others still are."""
+    if not readable:
+        return
+    pairs, contents = zip(*readable, strict=True)
+    try:
+        results = pipe(
+            list(contents),
+            style,
+            seed=None if args.greedy else args.seed,
+            style_strength=args.style_strength,
+            num_images=args.num_images,
+            batch_size=args.batch_size,
+            do_sample=False if args.greedy else None,
+            top_k=args.top_k,
+            top_p=args.top_p,
+            temperature=args.temperature,
+            output_size=args.output_size,
+            callback_on_scale_end=advance,
+            previews=args.previews,
+        )
+    except ValueError as error:
+        if len(readable) == 1:
+            report.fail([pairs[0].content.location, pairs[0].style.location], error)
+            return
+        for one in readable:
+            _paint(pipe, [one], style, args, report, advance)
+        return
+    images, previews = (results.images, results.previews) if args.previews else (results, [None] * len(pairs))
+    for pair, of_pair, previews_of_pair in zip(pairs, images, previews, strict=True):
+        _save_pair(pair, of_pair, previews_of_pair, args, report)
+
+
+def _save_pair(pair: Pair, images: Any, previews: Any, args: argparse.Namespace, report: Report) -> None:
+    """Writes the images of a pair, and their previews."""
+    if args.num_images == 1:
+        images, previews = [images], [previews]
+    for k, (path, image) in enumerate(zip(pair.outputs, images, strict=True)):
+        entry = {"content": pair.content.location, "style": pair.style.location, "output": str(path)}
+        entry["seed"] = None if args.greedy else args.seed + k
+        save_image(image, path)
+        if args.previews:
+            paths = [path.with_stem(f"{path.stem}_scale{scale + 1}") for scale in range(len(previews[k]))]
+            for preview, preview_path in zip(previews[k], paths, strict=True):
+                save_image(preview, preview_path)
+            entry["previews"] = [str(preview_path) for preview_path in paths]
+        report.outputs.append(entry)
+        if not args.json and not args.quiet:
+            sys.stdout.write(f"{path}\n")
+
+
+COMMAND = Command(
+    name="stylize",
+    summary="paint photographs in the style of others",
+    example="stylevar stylize photo.jpg painting.jpg -o out.png --seed 0\n"
+    "stylevar stylize photos/ painting.jpg -o out/ --batch-size 4 --output-size content",
+    add_arguments=add_arguments,
+    run=run,
+)

@@ -1,0 +1,93 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+The `stylevar` command. A subcommand is a [`Command`](_command.py) in `COMMANDS`.
+
+What a subcommand makes goes to stdout (the files written, one per line, or one JSON object); progress and notices go
+to stderr. Bad input ends with one line on stderr and exit code 2.
+"""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+
+from . import __version__, _convert_command, _stylize_command
+from ._command import EXIT_BAD_INPUT, report_error
+
+
+COMMANDS = (_stylize_command.COMMAND, _convert_command.COMMAND)
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Reports a bad argument in one line; argparse would print the whole usage above it."""
+
+    def error(self, message: str) -> None:
+        self.exit(EXIT_BAD_INPUT, f"stylevar: error: {message} (see `{self.prog} --help`)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `stylevar` and all its subcommands."""
+    raw = argparse.RawDescriptionHelpFormatter
+    examples = "\n".join(command.example for command in COMMANDS)
+    parser = OneLineParser(
+        prog="stylevar",
+        description="Reference-based style transfer with StyleVAR.",
+        epilog=f"examples:\n{_indent(examples)}\n\n`stylevar COMMAND --help` lists the options of a command.",
+        formatter_class=raw,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"stylevar-hf {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        subparser = subparsers.add_parser(
+            command.name,
+            help=command.summary,
+            description=command.summary[0].upper() + command.summary[1:] + ".",
+            epilog=f"examples:\n{_indent(command.example)}",
+            formatter_class=raw,
+            allow_abbrev=False,
+        )
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run)
+    return parser
+
+
+def _indent(text: str) -> str:
+    return "".join(f"  {line}\n" for line in text.splitlines()).rstrip("\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Entry point of the `stylevar` command.
+
+    Args:
+        argv (`Sequence[str]`, *optional*):
+            Arguments after the program's name. Defaults to those of the process.
+
+    Returns:
+        `int`: The exit code: 0, or 2 for bad input.
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except (ValueError, OSError) as error:
+        report_error(error)
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+if __name__ == "__main__":
+    sys.exit(main())
