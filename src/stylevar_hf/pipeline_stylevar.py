@@ -1,0 +1,531 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""From pictures to stylised pictures: the `image-style-transfer` pipeline."""
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import torch
+from huggingface_hub import CommitInfo, HfApi
+from transformers import Pipeline
+from transformers.utils import ModelOutput
+from transformers.utils.logging import tqdm
+
+from .generation_stylevar import StyleVARGenerateOutput, StyleVARReference, StyleVARScaleState, check_sampling
+from .image_processing_stylevar import OUTPUT_TYPES, ImageSource, StyleVARImageProcessor, check_size, load_image
+from .modeling_stylevar import StyleVARForConditionalGeneration
+
+
+Image = PIL.Image.Image | np.ndarray | torch.Tensor
+Nested = Image | list[Image] | list[list[Image]]
+
+
+@dataclass
+class StyleVARPipelineOutput(ModelOutput):
+    """
+    What [`StyleVARPipeline`] returns when previews are asked for.
+
+    Args:
+        images (`PIL.Image.Image`, `np.ndarray`, `torch.Tensor`, or nested lists of them):
+            What the pipeline returns without previews.
+        previews (nested `list`):
+            `images` with each image replaced by the list of its previews, one per scale, coarse to fine; the last
+            equals the image.
+    """
+
+    images: Any = None
+    previews: Any = None
+
+
+class StyleVARPipeline(Pipeline):
+    r"""
+    Paints the content picture in the style of the style picture (arXiv 2604.21052).
+
+    Args:
+        model ([`StyleVARForConditionalGeneration`]):
+            The model; it is put into evaluation mode and moved to `device`.
+        image_processor ([`StyleVARImageProcessor`], *optional*):
+            Turns pictures into pixels and back. Defaults to the published processing at the model's image size.
+        device (`int`, `str` or `torch.device`, *optional*):
+            Where the model runs. Defaults to the first accelerator, or the CPU if there is none.
+        batch_size (`int`, *optional*):
+            Default of the calls' `batch_size`.
+
+    Raises:
+        ValueError: If the processor makes images of another size than the model reads.
+
+    Example:
+
+    ```python
+    >>> from stylevar_hf import StyleVARPipeline, bundled_checkpoint
+
+    >>> pipe = StyleVARPipeline.from_pretrained(bundled_checkpoint())
+    >>> image = pipe("content.jpg", "style.jpg", seed=0, output_size="content")
+    >>> images = pipe(["a.jpg", "b.jpg", "c.jpg"], "style.jpg", seed=0, batch_size=3)  # encodes the style once
+    ```
+    """
+
+    _load_processor = False
+    _load_image_processor = True
+    _load_video_processor = False
+    _load_feature_extractor = False
+    _load_tokenizer = False
+
+    def __init__(
+        self,
+        model: StyleVARForConditionalGeneration,
+        image_processor: StyleVARImageProcessor | None = None,
+        **kwargs,
+    ):
+        image_size = model.config.image_size
+        if image_processor is None:
+            image_processor = StyleVARImageProcessor(size={"height": image_size, "width": image_size})
+        size = image_processor.size
+        if (size["height"], size["width"]) != (image_size, image_size):
+            raise ValueError(
+                f"`image_processor` must make images of {image_size} x {image_size} pixels for this model, but got "
+                f"{dict(size)}. Use `StyleVARImageProcessor(size={image_size})`."
+            )
+        kwargs.setdefault("task", "image-style-transfer")
+        super().__init__(model=model, image_processor=image_processor, **kwargs)
+        self.model.eval()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike,
+        *,
+        device: int | str | torch.device | None = None,
+        dtype: str | torch.dtype = "auto",
+        **kwargs,
+    ) -> "StyleVARPipeline":
+        """
+        Load the model and the image processor from a folder or from the Hub.
+
+        Args:
+            pretrained_model_name_or_path (`str` or `os.PathLike`):
+                Folder, or id of a repository on the Hub.
+            device (`int`, `str` or `torch.device`, *optional*):
+                Where the model runs. Defaults to the first accelerator, or the CPU. Not together with `device_map`.
+            dtype (`str` or `torch.dtype`, *optional*, defaults to `"auto"`):
+                Precision of the transformer; `"auto"` keeps that of the checkpoint.
+            kwargs:
+                `revision`, `subfolder`, `token`, `cache_dir`, `local_files_only` and `force_download` for both parts;
+                everything else, such as `device_map` or `attn_implementation`, for the model.
+
+        Returns:
+            [`StyleVARPipeline`]
+
+        Raises:
+            OSError: If a file of the checkpoint is missing.
+        """
+        hub_names = ("revision", "subfolder", "token", "cache_dir", "local_files_only", "force_download")
+        hub_kwargs = {name: kwargs[name] for name in hub_names if kwargs.get(name) is not None}
+        model_kwargs = {name: value for name, value in kwargs.items() if name not in hub_names}
+        image_processor = StyleVARImageProcessor.from_pretrained(pretrained_model_name_or_path, **hub_kwargs)
+        model = StyleVARForConditionalGeneration.from_pretrained(
+            pretrained_model_name_or_path, dtype=dtype, **hub_kwargs, **model_kwargs
+        )
+        return cls(model=model, image_processor=image_processor, device=device)
+
+    def save_pretrained(self, save_directory: str | os.PathLike, max_shard_size: int | str = "50GB") -> None:
+        """
+        Save the model and the image processor; `from_pretrained` and `pipeline("image-style-transfer", ...)` read
+        the folder. To publish, use [`~StyleVARPipeline.push_to_hub`].
+
+        Args:
+            save_directory (`str` or `os.PathLike`):
+                The folder; made if missing.
+            max_shard_size (`int` or `str`, *optional*, defaults to `"50GB"`):
+                Size above which the weights are split into several files.
+
+        Raises:
+            ValueError: If `save_directory` is a file.
+        """
+        if os.path.isfile(save_directory):
+            raise ValueError(f"`save_directory` must be a folder, but got the file {save_directory}. Choose another.")
+        # Not `Pipeline.save_pretrained`: it marks the config as needing remote code for every later `pipeline(...)`.
+        self.model.save_pretrained(save_directory, max_shard_size=max_shard_size)
+        self.image_processor.save_pretrained(save_directory)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        commit_message: str = "Upload StyleVARPipeline",
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        max_shard_size: int | str = "50GB",
+    ) -> CommitInfo:
+        """
+        Upload the model and the image processor in one commit; the repository is made if missing.
+
+        Args:
+            repo_id (`str`):
+                `user/name` of the repository.
+            commit_message (`str`, *optional*, defaults to `"Upload StyleVARPipeline"`):
+                Message of the commit.
+            private (`bool`, *optional*):
+                Whether a new repository is private; `None` leaves it to the account's default.
+            token (`str` or `bool`, *optional*):
+                Token to authenticate with. Defaults to the one stored on this machine.
+            revision (`str`, *optional*):
+                Branch to commit to. Defaults to the main branch.
+            create_pr (`bool`, *optional*, defaults to `False`):
+                Whether to open a pull request instead.
+            max_shard_size (`int` or `str`, *optional*, defaults to `"50GB"`):
+                Size above which the weights are split into several files.
+
+        Returns:
+            `huggingface_hub.CommitInfo`
+        """
+        api = HfApi(token=token)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, max_shard_size=max_shard_size)
+            repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+            return api.upload_folder(
+                repo_id=repo_id,
+                folder_path=folder,
+                commit_message=commit_message,
+                revision=revision,
+                create_pr=create_pr,
+            )
+
+    def __call__(
+        self,
+        content: ImageSource | Sequence[ImageSource],
+        style: ImageSource | Sequence[ImageSource],
+        *,
+        seed: int | Sequence[int] | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        style_strength: float | Sequence[float] = 0.0,
+        num_images: int = 1,
+        batch_size: int | None = None,
+        do_sample: bool | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        temperature: float | None = None,
+        output_type: str = "pil",
+        output_size: str | tuple[int, int] = "model",
+        callback_on_scale_end: Callable[[StyleVARScaleState], None] | None = None,
+        previews: bool = False,
+        progress: bool = False,
+    ) -> Nested | StyleVARPipelineOutput:
+        r"""
+        Stylise one picture or many.
+
+        Args:
+            content (path, URL, `PIL.Image.Image`, `np.ndarray`, `torch.Tensor`, or a list of them):
+                What to paint; see [`load_image`] for the accepted shapes and ranges. The column of a
+                `datasets.Dataset` is a list.
+            style (path, URL, `PIL.Image.Image`, `np.ndarray`, `torch.Tensor`, or a list of them):
+                How to paint it. Contents and styles are paired in order; a single one of either kind, or a list of
+                one, is used for all. A picture that occurs several times (the same path or the same object) is read
+                and encoded once.
+            seed (`int` or `Sequence[int]`, *optional*):
+                One for all pairs, or one per pair. Image `j` of a pair is drawn with the seed `seed + j` alone, on
+                every device: neither the position of the pair nor the batch size changes it, floating-point rounding
+                aside. `None` draws from torch's global generator.
+            generator (`torch.Generator` or `Sequence[torch.Generator]`, *optional*):
+                Instead of `seed`: one per image (image `j` of pair `i` takes number `i * num_images + j`), or a single
+                one that all images draw from in turn, so that the result depends on `batch_size`.
+            style_strength (`float` or `Sequence[float]`, *optional*, defaults to 0.0):
+                In [-1, 1], for all pairs or one per pair: more of the style if positive, of the content if negative.
+            num_images (`int`, *optional*, defaults to 1):
+                Images to draw per pair.
+            batch_size (`int`, *optional*):
+                Images to draw at once. Defaults to `num_images`, that is to one pair at a time.
+            do_sample, top_k, top_p, temperature (*optional*):
+                See [`~StyleVARForConditionalGeneration.generate`]; `None` means the model's `generation_config`.
+            output_type (`str`, *optional*, defaults to `"pil"`):
+                `"pil"`, `"np"` (float32 in [0, 1], `(height, width, 3)`) or `"pt"` (`(3, height, width)`).
+            output_size (`str` or `tuple[int, int]`, *optional*, defaults to `"model"`):
+                `"model"`: as the model paints. `"content"`: the content's own size, without the padding if the
+                processor pads; see [`~StyleVARImageProcessor.postprocess`]. Or `(height, width)`.
+            callback_on_scale_end (`Callable[[StyleVARScaleState], None]`, *optional*):
+                Called after each scale of each batch.
+            previews (`bool`, *optional*, defaults to `False`):
+                Whether to decode and return the image after each scale too.
+            progress (`bool`, *optional*, defaults to `False`):
+                Whether to show a progress bar over the scales.
+
+        Returns:
+            One image for one content and one style, or a list of images if `num_images > 1`. If `content` or `style`
+            is a list, the list of that, one entry per pair. With `previews`, a [`StyleVARPipelineOutput`].
+
+        Raises:
+            ValueError: If a picture cannot be read or an argument does not fit; before the model starts.
+        """
+        # 1. Check the arguments and read the pictures, before the model does anything
+        _check_counts(num_images, batch_size)
+        _check_output(output_type, output_size)
+        check_sampling(top_k, top_p, temperature, do_sample is not False)
+        sampling = {"do_sample": do_sample, "top_k": top_k, "top_p": top_p, "temperature": temperature}
+        contents, styles = _name_sources("content", content), _name_sources("style", style)
+        num_pairs = _count_pairs(len(contents), len(styles))
+        style_strength = _check_strengths(_per_pair("style_strength", style_strength, num_pairs))
+        generator = _make_generators(seed, generator, num_pairs, num_images)
+        content_inputs = self.preprocess(contents, num_pairs)
+        style_inputs = self.preprocess(styles, num_pairs)
+
+        # 2. Encode every picture once
+        batch_size = batch_size or self._batch_size or num_images
+        batches = _split(num_pairs, num_images, batch_size)
+        content_reference = self._encode(self.model.encode_content, content_inputs["pixel_values"], batch_size)
+        style_reference = self._encode(self.model.encode_style, style_inputs["pixel_values"], batch_size)
+
+        # 3. Generate and post-process, batch by batch
+        images, scales = [], []
+        with tqdm(total=len(batches) * self.model.config.num_scales, unit="scale", disable=not progress) as bar:
+            for pairs, samples in batches:
+                rows = [i * num_images + j for i in pairs for j in samples]
+                callback = _ScaleCallback(bar, previews, callback_on_scale_end)
+                outputs = self._forward(
+                    {
+                        "content": content_reference.select([content_inputs["rows"][i] for i in pairs]),
+                        "style": style_reference.select([style_inputs["rows"][i] for i in pairs]),
+                        "style_strength": [style_strength[i] for i in pairs],
+                        "generator": [generator[row] for row in rows] if isinstance(generator, list) else generator,
+                    },
+                    num_return_sequences=len(samples),
+                    callback_on_scale_end=callback,
+                    **sampling,
+                )
+                sizes = [content_inputs["sizes"][row // num_images] for row in rows]
+                images += self.postprocess(outputs.pixel_values, sizes, output_type, output_size)
+                scales += zip(
+                    *(self.postprocess(pixels, sizes, output_type, output_size) for pixels in callback.previews),
+                    strict=True,
+                )
+
+        # 4. Nest the results like the inputs
+        is_list = _is_list(content) or _is_list(style)
+        images = _nest(images, num_images, is_list)
+        if not previews:
+            return images
+        return StyleVARPipelineOutput(images=images, previews=_nest([list(s) for s in scales], num_images, is_list))
+
+    def _sanitize_parameters(self, **kwargs) -> tuple[dict, dict, dict]:
+        """`Pipeline` hands over what its constructor does not know; there is nothing to configure but the call."""
+        if kwargs:
+            raise ValueError(
+                f"`StyleVARPipeline` must be built with arguments it knows, but got {sorted(kwargs)}. "
+                "Pass them to the call: `pipe(content, style, ...)`."
+            )
+        return {}, {}, {}
+
+    def preprocess(self, sources: dict[str, ImageSource], num_pairs: int) -> dict[str, Any]:
+        """
+        Read and prepare pictures, each once.
+
+        Args:
+            sources (`dict[str, ImageSource]`):
+                The pictures by the names that error messages use.
+            num_pairs (`int`):
+                How many pairs they are for; a single picture is for all of them.
+
+        Returns:
+            `dict` with `pixel_values`, a tensor of shape `(different pictures, 3, image_size, image_size)`, and for
+            each pair its index in there (`rows`) and the picture's own height and width (`sizes`).
+        """
+        pixel_values, rows, sizes, seen = [], [], [], {}
+        for name, source in sources.items():
+            key = os.fspath(source) if isinstance(source, str | os.PathLike) else id(source)
+            if key not in seen:
+                image = load_image(source, name, max_image_pixels=self.image_processor.max_image_pixels)
+                pixel_values.append(self.image_processor(image, return_tensors="pt").pixel_values)
+                seen[key] = (len(seen), (image.height, image.width))
+            rows.append(seen[key][0])
+            sizes.append(seen[key][1])
+        if len(sources) == 1:
+            rows, sizes = rows * num_pairs, sizes * num_pairs
+        return {"pixel_values": torch.cat(pixel_values), "rows": rows, "sizes": sizes}
+
+    def _encode(
+        self, encode: Callable[[torch.Tensor], StyleVARReference], pixel_values: torch.Tensor, batch_size: int
+    ) -> StyleVARReference:
+        """References of `(n, 3, image_size, image_size)` pixels, `batch_size` at a time."""
+        with self.device_placement(), torch.inference_mode():
+            parts = [encode(chunk.to(self.device)) for chunk in pixel_values.split(batch_size)]
+            return StyleVARReference(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+
+    def _forward(self, model_inputs: dict[str, Any], **generate_kwargs) -> StyleVARGenerateOutput:
+        """One batch through `generate`."""
+        with self.device_placement(), torch.inference_mode():
+            return self.model.generate(**model_inputs, **generate_kwargs)
+
+    def postprocess(
+        self,
+        pixel_values: torch.Tensor,
+        content_sizes: list[tuple[int, int]],
+        output_type: str = "pil",
+        output_size: str | tuple[int, int] = "model",
+    ) -> list[Image]:
+        """Pixels `(n, 3, image_size, image_size)` in [-1, 1] as the list of `n` results."""
+        as_painted = output_size == "model"
+        return list(
+            self.image_processor.postprocess(
+                pixel_values,
+                output_type,
+                target_sizes=None if as_painted else content_sizes,
+                output_size=None if isinstance(output_size, str) else output_size,
+            )
+        )
+
+
+class _ScaleCallback:
+    """Advances the progress bar, keeps the previews, and calls the user's callback."""
+
+    def __init__(self, bar: Any, keep_previews: bool, user_callback: Callable[[StyleVARScaleState], None] | None):
+        self.bar = bar
+        self.keep_previews = keep_previews
+        self.user_callback = user_callback
+        self.previews: list[torch.Tensor] = []
+
+    def __call__(self, state: StyleVARScaleState) -> None:
+        self.bar.update()
+        if self.keep_previews:
+            self.previews.append(state.pixel_values.cpu())
+        if self.user_callback is not None:
+            self.user_callback(state)
+
+
+def _is_list(sources: Any) -> bool:
+    return isinstance(sources, Sequence) and not isinstance(sources, str | bytes)
+
+
+def _name_sources(name: str, sources: ImageSource | Sequence[ImageSource]) -> dict[str, ImageSource]:
+    """The pictures under the names that error messages use."""
+    if hasattr(sources, "column_names"):
+        raise ValueError(
+            f"`{name}` must be an image or a list of images, but got a dataset. "
+            f'Pass one of its columns: `pipe(dataset["content"], dataset["style"])`.'
+        )
+    if isinstance(sources, np.ndarray | torch.Tensor) and sources.ndim == 4:
+        raise ValueError(
+            f"`{name}` must be an image or a list of images, but got an array of shape {tuple(sources.shape)}. "
+            f"Pass `list({name})`."
+        )
+    if not _is_list(sources):
+        return {name: sources}
+    if len(sources) == 0:
+        raise ValueError(f"`{name}` must hold at least one image, but got an empty list. Pass an image.")
+    return {f"{name}[{i}]": source for i, source in enumerate(sources)}
+
+
+def _count_pairs(num_contents: int, num_styles: int) -> int:
+    if num_contents != num_styles and min(num_contents, num_styles) > 1:
+        raise ValueError(
+            f"`style` must hold one image per content ({num_contents}) or a single one, but got {num_styles}. "
+            "Give as many styles as contents, or one of either for all."
+        )
+    return max(num_contents, num_styles)
+
+
+def _check_counts(num_images: int, batch_size: int | None) -> None:
+    for name, value in (("num_images", num_images), ("batch_size", batch_size)):
+        if value is not None and (not isinstance(value, Integral) or value < 1):
+            raise ValueError(f"`{name}` must be a positive integer, but got {value!r}. Use 1 or more.")
+
+
+def _check_output(output_type: str, output_size: str | tuple[int, int]) -> None:
+    if output_type not in OUTPUT_TYPES:
+        raise ValueError(f"`output_type` must be one of {OUTPUT_TYPES}, but got {output_type!r}. Choose one.")
+    if not isinstance(output_size, str):
+        check_size("output_size", output_size)
+    elif output_size not in ("model", "content"):
+        raise ValueError(
+            f"`output_size` must be 'model', 'content' or (height, width), but got {output_size!r}. Choose one."
+        )
+
+
+def _per_pair(name: str, value: Any, num_pairs: int) -> list:
+    """The value for each pair, given one for all or a list."""
+    if not _is_list(value):
+        return [value] * num_pairs
+    if len(value) != num_pairs:
+        raise ValueError(
+            f"`{name}` must be one value or one per pair ({num_pairs}), but got {len(value)}. Lengthen or shorten it."
+        )
+    return list(value)
+
+
+def _check_strengths(strengths: list[float]) -> list[float]:
+    for strength in strengths:
+        if not isinstance(strength, Real) or not -1 <= strength <= 1:
+            raise ValueError(
+                f"`style_strength` must be in [-1, 1], but got {strength!r}. 1 is all style, -1 is all content."
+            )
+    return strengths
+
+
+def _make_generators(
+    seed: int | Sequence[int] | None,
+    generator: torch.Generator | Sequence[torch.Generator] | None,
+    num_pairs: int,
+    num_images: int,
+) -> list[torch.Generator] | torch.Generator | None:
+    """One generator per image from the seeds; or those that the user gave."""
+    if seed is not None and generator is not None:
+        raise ValueError("`seed` must be unset when `generator` is given, but got both. Drop one of them.")
+    if seed is not None:
+        seeds = _per_pair("seed", seed, num_pairs)
+        for one in seeds:
+            if not isinstance(one, Integral) or not 0 <= one < 2**63 - num_images:
+                raise ValueError(f"`seed` must be an integer in [0, 2**63), but got {one!r}. Try 0.")
+        # On the CPU, whose numbers are the same on every machine.
+        return [torch.Generator().manual_seed(int(one) + j) for one in seeds for j in range(num_images)]
+    if generator is None or isinstance(generator, torch.Generator):
+        return generator
+    total = num_pairs * num_images
+    if not (
+        _is_list(generator) and len(generator) == total and all(isinstance(g, torch.Generator) for g in generator)
+    ):
+        raise ValueError(
+            f"`generator` must be a `torch.Generator` or a list with one per image ({total}), but got {generator!r}. "
+            "Or use `seed`."
+        )
+    return list(generator)
+
+
+def _split(num_pairs: int, num_images: int, batch_size: int) -> list[tuple[range, range]]:
+    """
+    Batches of at most `batch_size` images: which pairs, and which images of each of them. Images of a pair stay
+    together where they fit, since they share the work on their pair.
+    """
+    pairs = max(batch_size // num_images, 1)
+    samples = min(batch_size, num_images)
+    return [
+        (range(i, min(i + pairs, num_pairs)), range(j, min(j + samples, num_images)))
+        for i in range(0, num_pairs, pairs)
+        for j in range(0, num_images, samples)
+    ]
+
+
+def _nest(results: list, num_images: int, is_list: bool) -> Any:
+    """Flat results, pair by pair, in the shape of the call: an entry per pair if it had lists."""
+    pairs = [results[i : i + num_images] for i in range(0, len(results), num_images)]
+    pairs = [pair[0] for pair in pairs] if num_images == 1 else pairs
+    return pairs if is_list else pairs[0]
+
+
+__all__ = ["StyleVARPipeline", "StyleVARPipelineOutput"]
