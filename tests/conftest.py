@@ -29,7 +29,7 @@ os.environ.update(
     STYLEVAR_CACHE=os.path.join(_CACHE, "stylevar-hf"),
     TOKENIZERS_PARALLELISM="false",
 )
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the models are tiny: more threads only wait for each other
 
 import numpy as np  # noqa: E402
 import PIL.Image  # noqa: E402

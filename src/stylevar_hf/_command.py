@@ -17,27 +17,12 @@ import argparse
 import math
 import re
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 
 EXIT_BAD_INPUT = 2
-
-# What the Python API calls a thing in its error messages, and what the command line calls it.
-_FLAGS = {
-    "vq_path": "--vq",
-    "model_path": "--model",
-    "var_path": "--var",
-    "resnet_path": "--resnet",
-    "base_path": "--base",
-    "model_dir": "--to-original",
-    "output_dir": "--output",
-    "blend_alphas": "--blend-alphas",
-    "patch_nums": "--patch-nums",
-    "dtype": "--dtype",
-    "overwrite=True": "--overwrite",
-}
 
 
 @dataclass(frozen=True)
@@ -56,6 +41,8 @@ class Command:
             Declares the arguments. It runs at every start, so it imports nothing heavy.
         run (`Callable[[argparse.Namespace], int]`):
             Does the work and returns the exit code. `ValueError` and `OSError` mean bad input.
+        flags (`Mapping[str, str]`, *optional*):
+            What the command line calls the arguments of the Python API, for its error messages.
     """
 
     name: str
@@ -63,6 +50,7 @@ class Command:
     example: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
+    flags: Mapping[str, str] = field(default_factory=dict)
 
 
 def number(kind: type, rule: str, holds: Callable[[Any], bool]) -> Callable[[str], Any]:
@@ -92,12 +80,11 @@ def add_reporting_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no notices, no list of files")
 
 
-def report_error(error: Exception | str) -> None:
-    """One line on stderr, as argparse words it."""
-    sys.stderr.write(f"stylevar: error: {one_line(error)}\n")
+def report_error(error: Exception | str, flags: Mapping[str, str] | None = None) -> None:
+    """One line on stderr, worded as argparse does, and with its flags for the arguments of the Python API."""
+    message = re.sub(r"`([\w=]+)`", lambda match: (flags or {}).get(match[1], match[0]), one_line(error))
+    sys.stderr.write(f"stylevar: error: {message}\n")
 
 
 def one_line(error: Exception | str) -> str:
-    """The message of an error in the words of the command line."""
-    message = re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__
-    return re.sub(r"`([\w=]+)`", lambda match: _FLAGS.get(match[1], match[0]), message)
+    return " ".join(str(error).split()) or type(error).__name__

@@ -130,4 +130,17 @@ COMMAND = Command(
     "stylevar convert --to-original stylevar-sft --vq vae.pth --model stylevar.pth",
     add_arguments=add_arguments,
     run=run,
+    flags={
+        "vq_path": "--vq",
+        "model_path": "--model",
+        "var_path": "--var",
+        "resnet_path": "--resnet",
+        "base_path": "--base",
+        "model_dir": "--to-original",
+        "output_dir": "--output",
+        "blend_alphas": "--blend-alphas",
+        "patch_nums": "--patch-nums",
+        "dtype": "--dtype",
+        "overwrite=True": "--overwrite",
+    },
 )
