@@ -292,6 +292,7 @@ class StyleVARPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     main_input_name = "content_pixel_values"
     input_modalities = ("image",)
+    output_modalities = ("image",)
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _no_split_modules = ["StyleVARLayer"]

@@ -156,9 +156,10 @@ class StyleVARVQResnetBlock(GradientCheckpointingLayer):
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         residual = self.shortcut(hidden_states)
-        hidden_states = self.conv1(F.silu(self.norm1(hidden_states)))
-        hidden_states = self.conv2(F.silu(self.norm2(hidden_states)))
-        return residual + hidden_states
+        # In place wherever the tensor is fresh: at full resolution, memory traffic costs as much as arithmetic.
+        hidden_states = self.conv1(F.silu(self.norm1(hidden_states), inplace=True))
+        hidden_states = self.conv2(F.silu(self.norm2(hidden_states), inplace=True))
+        return hidden_states.add_(residual)
 
 
 class StyleVARVQAttention(nn.Module):
@@ -274,7 +275,7 @@ class StyleVARVQEncoder(nn.Module):
         for stage in self.down_blocks:
             hidden_states = stage(hidden_states)
         hidden_states = self.mid_block(hidden_states)
-        return self.conv_out(F.silu(self.norm_out(hidden_states)))
+        return self.conv_out(F.silu(self.norm_out(hidden_states), inplace=True))
 
 
 class StyleVARVQDecoder(nn.Module):
@@ -297,7 +298,7 @@ class StyleVARVQDecoder(nn.Module):
         hidden_states = self.mid_block(self.conv_in(latents))
         for stage in self.up_blocks:
             hidden_states = stage(hidden_states)
-        return self.conv_out(F.silu(self.norm_out(hidden_states)))
+        return self.conv_out(F.silu(self.norm_out(hidden_states), inplace=True))
 
 
 class StyleVARPhi(nn.Module):
