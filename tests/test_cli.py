@@ -12,6 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -185,9 +186,12 @@ class TestStylizeFile:
         assert stylize(image_files["content"], image_files["style"], "-o", second, "--seed", seed) == 0
         assert first.read_bytes() == second.read_bytes()
 
-    def test_quiet_says_nothing(self, stylize, image_files, tmp_path, capfd):
-        assert stylize(image_files["content"], image_files["style"], "-o", tmp_path / "out.png", "--quiet") == 0
+    def test_quiet_says_nothing_and_leaves_the_loggers(self, image_files, tmp_path, capfd):
+        levels = logging.getLogger("stylevar_hf").level, logging.getLogger("transformers").level
+        arguments = (image_files["content"], image_files["style"], "-o", tmp_path / "out.png", "--quiet")
+        assert run_command("stylize", *arguments, "--device", "cpu") == 0
         assert capfd.readouterr() == ("", "")
+        assert levels == (logging.getLogger("stylevar_hf").level, logging.getLogger("transformers").level)
 
     def test_without_a_model_the_bundled_one_is_used_and_said_to_be_untrained(self, tmp_path):
         out = tmp_path / "out.png"

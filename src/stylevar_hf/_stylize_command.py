@@ -134,9 +134,8 @@ def run(args: argparse.Namespace) -> int:
     check_outputs(args, pairs)
 
     # 2. Load the model
-    if args.quiet:
-        logging.getLogger("stylevar_hf").setLevel(logging.ERROR)
-    pipe = load_pipeline(args.model, args.dtype, args.device)
+    with _silence(args.quiet):
+        pipe = load_pipeline(args.model, args.dtype, args.device)
     if args.seed is None and not args.greedy:
         args.seed = random.SystemRandom().randrange(2**31)
         _say(args, f"--seed {args.seed}")
@@ -203,37 +202,35 @@ def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") 
         raise ValueError(f"`--device` must be present, but this machine has no {device!r}. Use --device cpu.")
     folder = bundled_checkpoint() if model is None else model
     dtype = dtype if dtype == "auto" else getattr(torch, dtype)
-    with _silent_loading():
-        try:
-            image_processor = StyleVARImageProcessor.from_pretrained(folder)
-            network, info = StyleVARForConditionalGeneration.from_pretrained(
-                folder, dtype=dtype, output_loading_info=True
-            )
-        except (RuntimeError, SafetensorError, StrictDataclassError) as error:
-            # transformers: shapes that differ; safetensors: a damaged file; huggingface_hub: a config of wrong types
-            raise ValueError(
-                f"`--model` must be a model folder or Hub id, but {folder} is damaged: {error}"
-            ) from error
-        _check_weights(folder, info)
-        return StyleVARPipeline(
-            model=network, image_processor=image_processor, device=None if device == "auto" else device
-        )
+    try:
+        image_processor = StyleVARImageProcessor.from_pretrained(folder)
+        network, info = StyleVARForConditionalGeneration.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+    except (RuntimeError, SafetensorError, StrictDataclassError) as error:
+        # transformers: shapes that differ; safetensors: a damaged file; huggingface_hub: a config of wrong types
+        raise ValueError(f"`--model` must be a model folder or Hub id, but {folder} is damaged: {error}") from error
+    _check_weights(folder, info)
+    device = None if device == "auto" else device
+    return StyleVARPipeline(model=network, image_processor=image_processor, device=device)
 
 
 @contextmanager
-def _silent_loading() -> Iterator[None]:
-    """What transformers would report of the weights is an error here, and said in one line."""
-    from transformers.utils import logging
+def _silence(quiet: bool) -> Iterator[None]:
+    """What transformers reports of weights is an error here, and said in one line. If `quiet`, our notices go too."""
+    from transformers.utils import logging as transformers_logging
 
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    ours = logging.getLogger("stylevar_hf")
+    level, verbosity = ours.level, transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    ours.setLevel(logging.ERROR if quiet else level)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        ours.setLevel(level)
+        transformers_logging.set_verbosity(verbosity)
         if bars:
-            logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()
 
 
 def _check_weights(folder: str, info: dict[str, Any]) -> None:
