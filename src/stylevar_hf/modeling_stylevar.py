@@ -95,6 +95,14 @@ def drop_path(hidden_states: torch.Tensor, rate: float, training: bool) -> torch
     return hidden_states * hidden_states.new_empty(shape).bernoulli_(1 - rate) / (1 - rate)
 
 
+class StyleVARScaledLinear(nn.Linear):
+    """A linear layer that starts smaller than others, by the factor `init_gain`."""
+
+    def __init__(self, in_features: int, out_features: int, init_gain: float):
+        super().__init__(in_features, out_features)
+        self.init_gain = init_gain
+
+
 class StyleVARModulation(nn.Linear):
     """
     Adaptive norm: the style embedding `(B, D)` to `num_vectors` vectors `(B, num_vectors, D)`.
@@ -137,7 +145,8 @@ class StyleVARBlendedCrossAttention(nn.Module):
         self.q_proj = nn.Linear(config.hidden_size, config.hidden_size)
         self.k_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
         self.v_proj = nn.Linear(config.hidden_size, config.hidden_size)
-        self.o_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        residual_gain = 1 / math.sqrt(2 * config.num_hidden_layers)
+        self.o_proj = StyleVARScaledLinear(config.hidden_size, config.hidden_size, residual_gain)
         self.logit_scale = nn.Parameter(torch.full((config.num_attention_heads,), math.log(4.0)))
 
     def forward(
@@ -192,7 +201,7 @@ class StyleVARMLP(nn.Module):
         super().__init__()
         inner_size = round(config.hidden_size * config.mlp_ratio)
         self.fc1 = nn.Linear(config.hidden_size, inner_size)
-        self.fc2 = nn.Linear(inner_size, config.hidden_size)
+        self.fc2 = StyleVARScaledLinear(inner_size, config.hidden_size, 1 / math.sqrt(2 * config.num_hidden_layers))
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         return self.fc2(F.gelu(self.fc1(hidden_states), approximate="tanh"))
@@ -301,7 +310,6 @@ class StyleVARPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         # Every write goes through `init`, or checks the same flag as it does, so that loaded weights stay.
         std = math.sqrt(1 / (3 * self.config.hidden_size))
-        residual_std = std / math.sqrt(2 * self.config.num_hidden_layers)
         if isinstance(module, StyleVARModulation):
             init.trunc_normal_(module.weight, std=0.5 * std)
             init.zeros_(module.bias)
@@ -309,18 +317,14 @@ class StyleVARPreTrainedModel(PreTrainedModel):
                 gates = module.weight[: module.num_gates * module.in_features]
                 gates.mul_(2e-5)
         elif isinstance(module, nn.Linear):
-            init.trunc_normal_(module.weight, std=std)
+            gain = module.init_gain if isinstance(module, StyleVARScaledLinear) else 1.0
+            init.trunc_normal_(module.weight, std=gain * std)
             if module.bias is not None:
                 init.zeros_(module.bias)
         elif isinstance(module, nn.Embedding):
             init.trunc_normal_(module.weight, std=std)
         elif isinstance(module, StyleVARBlendedCrossAttention):
             init.constant_(module.logit_scale, math.log(4.0))
-            init.trunc_normal_(module.o_proj.weight, std=residual_std)
-        elif isinstance(module, StyleVARMLP):
-            init.trunc_normal_(module.fc2.weight, std=residual_std)
-        elif isinstance(module, StyleVARForConditionalGeneration):
-            init.trunc_normal_(module.lm_head.weight, std=0.02 * std)
 
 
 class StyleVARModel(StyleVARPreTrainedModel):
@@ -531,7 +535,7 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
         super().__init__(config)
         self.vq_model = StyleVARVQModel(config.vq_config)
         self.model = StyleVARModel(config)
-        self.lm_head = nn.Linear(config.hidden_size, config.vq_config.codebook_size)
+        self.lm_head = StyleVARScaledLinear(config.hidden_size, config.vq_config.codebook_size, init_gain=0.02)
         self.generation_config = GenerationConfig(do_sample=True, top_k=900, top_p=0.96, temperature=1.0)
         self.post_init()
 
