@@ -52,9 +52,7 @@ def converted_dir(tmp_path_factory) -> Path:
         keys = FIXTURES / f"tiny_{name}_keys.json"
         torch.save(fill(str(keys), seed=1, patch_nums=(1, 2, 3, 4)), folder / f"{name}.pth")
     output = folder / "converted"
-    convert_original_checkpoint(
-        folder / "vae.pth", folder / "stylevar.pth", output, blend_alphas=(0.2, 0.4, 0.6, 0.8)
-    )
+    convert_original_checkpoint(folder / "vae.pth", folder / "stylevar.pth", output, blend_alphas=(0.2, 0.4, 0.6, 0.8))
     return output
 
 
@@ -99,11 +97,11 @@ class TestTransformer:
         torch.testing.assert_close(embed(pixels[role]), goldens[f"{role}_embedding"], **TOLERANCE)
 
     @torch.no_grad()
-    @pytest.mark.parametrize("strength, suffix", [(0.0, ""), (-1.0, "_style_strength_-1.0"), (0.5, "_style_strength_+0.5")])
+    @pytest.mark.parametrize(
+        "strength, suffix", [(0.0, ""), (-1.0, "_style_strength_-1.0"), (0.5, "_style_strength_+0.5")]
+    )
     def test_teacher_forced_logits_equal_published(self, model, goldens, pixels, strength, suffix):
-        output = model(
-            pixels["content"], pixels["style"], labels=goldens["target_codes"], style_strength=strength
-        )
+        output = model(pixels["content"], pixels["style"], labels=goldens["target_codes"], style_strength=strength)
         torch.testing.assert_close(output.logits, goldens[f"logits{suffix}"], **TOLERANCE)
 
     @torch.no_grad()
@@ -135,5 +133,3 @@ class TestGeneration:
     def test_filters_keep_the_published_tokens(self, goldens, top_k, top_p):
         kept = filter_logits(goldens["filter_logits"], top_k, top_p or None).isfinite()
         assert torch.equal(kept, goldens[f"filter_kept_k{top_k}_p{top_p}"].bool())
-
-

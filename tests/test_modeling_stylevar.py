@@ -82,7 +82,8 @@ class TestTeacherForcing:
         model = make_model()
         inputs = make_inputs(model)
         codes = {
-            f"{role}_codes": model.vq_model.encode(inputs[f"{role}_pixel_values"]).codes for role in ("content", "style")
+            f"{role}_codes": model.vq_model.encode(inputs[f"{role}_pixel_values"]).codes
+            for role in ("content", "style")
         }
         torch.testing.assert_close(model(**inputs, **codes).logits, model(**inputs).logits)
 
@@ -247,7 +248,8 @@ class TestPrecision:
         assert half.lm_head.weight.dtype == torch.float32
         inputs = make_inputs(model)
         codes = {
-            f"{role}_codes": model.vq_model.encode(inputs[f"{role}_pixel_values"]).codes for role in ("content", "style")
+            f"{role}_codes": model.vq_model.encode(inputs[f"{role}_pixel_values"]).codes
+            for role in ("content", "style")
         }
         logits, expected = half(**inputs, **codes).logits, model(**inputs, **codes).logits
         assert logits.dtype == torch.float32

@@ -141,9 +141,7 @@ class TestTrainingForward:
     def test_codebook_usage_counts_distinct_codes(self):
         model = make_vq_model()
         output = model(make_images(model, batch_size=3))
-        expected = [
-            output.codes[:, start:end].unique().numel() / 32 for start, end in model.config.scale_boundaries
-        ]
+        expected = [output.codes[:, start:end].unique().numel() / 32 for start, end in model.config.scale_boundaries]
         assert output.codebook_usage.tolist() == pytest.approx(expected)
 
     def test_gradient_checkpointing_keeps_the_gradients(self):

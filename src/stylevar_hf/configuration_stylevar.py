@@ -112,7 +112,14 @@ class StyleVARVQConfig(PreTrainedConfig):
             ladder,
             "List the sides of the token maps from coarse to fine, such as (1, 2, 3, 4).",
         )
-        sizes = ("codebook_size", "latent_channels", "base_channels", "num_res_blocks", "num_shared_phi", "num_channels")
+        sizes = (
+            "codebook_size",
+            "latent_channels",
+            "base_channels",
+            "num_res_blocks",
+            "num_shared_phi",
+            "num_channels",
+        )
         for name in sizes:
             _require(getattr(self, name) > 0, name, "positive", getattr(self, name), "Choose at least 1.")
         _require(

@@ -132,7 +132,7 @@ def eager_attention_forward(
     dropout: float = 0.0,
     **kwargs,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention written out: `(B, heads, T, d)` queries to `(B, T, heads, d)` answers and `(B, heads, T, S)` weights."""
+    """Attention written out: queries `(B, H, T, d)` to answers `(B, T, H, d)` and weights `(B, H, T, S)`."""
     scores = torch.matmul(query, key.transpose(2, 3)) * scaling
     if attention_mask is not None:
         scores = scores + attention_mask
