@@ -51,7 +51,7 @@ def pipe():
     torch.manual_seed(0)
     model = StyleVARForConditionalGeneration(config)
     for parameter in model.parameters():  # a fresh model barely reacts to its inputs
-        parameter.data.add_(torch.randn_like(parameter) * 0.05)
+        parameter.data.add_(torch.randn_like(parameter) * 0.1)
     return StyleVARPipeline(model=model, device="cpu")
 
 

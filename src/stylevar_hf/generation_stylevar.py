@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from transformers import GenerationMixin
 from transformers.utils import ModelOutput
 
 from .configuration_stylevar import StyleVARConfig
@@ -265,8 +266,8 @@ def legacy_attention_bias(
     return bias.flatten(0, 1)[None, None]
 
 
-class StyleVARGenerationMixin:
-    """`generate` for [`StyleVARForConditionalGeneration`]."""
+class StyleVARGenerationMixin(GenerationMixin):
+    """`generate` for [`StyleVARForConditionalGeneration`]; `generation_config` is handled by transformers."""
 
     @torch.no_grad()
     def generate(
