@@ -52,8 +52,9 @@ EXTRAS = {
     "test": [
         "pytest>=9.2,<10",
         "hypothesis>=6.170,<7",
-        "peft>=0.21,<0.22",
         "accelerate>=1.15,<2",
+        "datasets>=5.2,<6",
+        "peft>=0.21,<0.22",
         "torchvision>=0.29,<0.30",  # the reference that resizing and ResNet-18 are compared with
         "scikit-image>=0.26,<0.27",
         "ruff>=0.17.6,<0.18",
