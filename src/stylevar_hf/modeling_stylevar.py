@@ -87,12 +87,11 @@ class StyleVARConditionalGenerationOutput(ModelOutput):
     labels: torch.LongTensor | None = None
 
 
-def drop_path(hidden_states: torch.Tensor, rate: float, training: bool) -> torch.Tensor:
-    """Stochastic depth (arXiv 1603.09382): drop the branch of whole samples, and scale up the others."""
+def drop_path(gate: torch.Tensor, rate: float, training: bool) -> torch.Tensor:
+    """Stochastic depth (arXiv 1603.09382): shut the gates `(N, 1, D)` of whole samples, and open the others wider."""
     if rate == 0.0 or not training:
-        return hidden_states
-    shape = (hidden_states.shape[0],) + (1,) * (hidden_states.ndim - 1)
-    return hidden_states * hidden_states.new_empty(shape).bernoulli_(1 - rate) / (1 - rate)
+        return gate
+    return gate * gate.new_empty(gate.shape[0], 1, 1).bernoulli_(1 - rate) / (1 - rate)
 
 
 class StyleVARScaledLinear(nn.Linear):
@@ -180,7 +179,7 @@ class StyleVARBlendedCrossAttention(nn.Module):
         key = self.k_proj(hidden_states).view(num_targets, length, -1, self.head_dim).transpose(1, 2)
         value = self.v_proj(hidden_states).view(num_targets, length, -1, self.head_dim).transpose(1, 2)
         temperature = self.logit_scale.clamp(max=MAX_LOGIT_SCALE).exp().to(query.dtype)
-        query = F.normalize(query, dim=-1) * temperature[:, None, None]
+        query = query * (temperature[:, None, None] / query.norm(dim=-1, keepdim=True).clamp(min=1e-12))
         key = F.normalize(key, dim=-1)
 
         if cache is not None:
@@ -263,9 +262,9 @@ class StyleVARLayer(GradientCheckpointingLayer):
             attention_mask,
             cache,
         )
-        hidden_states = hidden_states + drop_path(branch * gate_1, self.drop_path_rate, self.training)
+        hidden_states = hidden_states.addcmul(branch, drop_path(gate_1, self.drop_path_rate, self.training))
         branch = self.mlp(modulate(self.norm(hidden_states), scale_2, shift_2))
-        return hidden_states + drop_path(branch * gate_2, self.drop_path_rate, self.training)
+        return hidden_states.addcmul(branch, drop_path(gate_2, self.drop_path_rate, self.training))
 
 
 class StyleVARFinalNorm(nn.Module):
