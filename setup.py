@@ -33,7 +33,7 @@ CORE = [
     "transformers>=5.23,<6",
     "safetensors>=0.8,<1",
     "huggingface_hub>=2.4,<3",
-    "pillow>=13.0,<14",
+    "pillow>=12.3,<14",  # gradio 6.31 refuses 13
     "numpy>=2.4,<3",
     "tqdm>=4.70,<5",
 ]
