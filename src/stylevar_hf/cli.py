@@ -23,11 +23,11 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from . import __version__, _convert_command, _stylize_command
+from . import __version__, _benchmark_command, _convert_command, _stylize_command
 from ._command import EXIT_BAD_INPUT, report_error
 
 
-COMMANDS = (_stylize_command.COMMAND, _convert_command.COMMAND)
+COMMANDS = (_stylize_command.COMMAND, _convert_command.COMMAND, _benchmark_command.COMMAND)
 
 
 class OneLineParser(argparse.ArgumentParser):
