@@ -24,8 +24,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from stylevar_hf import StyleVARPipeline, _stylize_command, conversion
+from stylevar_hf import StyleVARPipeline, conversion
 from stylevar_hf.cli import COMMANDS, main
+from stylevar_hf.commands import stylize as stylize_command
 
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "images"
@@ -54,7 +55,7 @@ def fails_at_once(monkeypatch, capsys):
     """Runs a command that must end before a model is loaded; returns its one line."""
 
     def run(*arguments) -> str:
-        monkeypatch.setattr(_stylize_command, "load_pipeline", lambda *_: pytest.fail("the model was loaded"))
+        monkeypatch.setattr(stylize_command, "load_pipeline", lambda *_: pytest.fail("the model was loaded"))
         assert run_command(*arguments) == 2
         captured = capsys.readouterr()
         assert captured.out == ""

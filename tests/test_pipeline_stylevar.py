@@ -392,10 +392,18 @@ class TestSaving:
         assert loaded.dtype == torch.bfloat16
         assert loaded(photos[0], photos[1], seed=0).size == (32, 32)
 
-    def test_missing_processor_raises(self, pipe, tmp_path):
+    def test_folder_of_a_model_alone_gets_the_published_processing(self, pipe, photos, tmp_path):
         pipe.model.save_pretrained(tmp_path)
-        with pytest.raises(OSError, match="preprocessor_config.json"):
-            StyleVARPipeline.from_pretrained(tmp_path, device="cpu")
+        loaded = StyleVARPipeline.from_pretrained(tmp_path, device="cpu")
+        assert_same(loaded(photos[0], photos[1], seed=0), pipe(photos[0], photos[1], seed=0))
+
+    @pytest.mark.parametrize("fast", [True, False])
+    def test_warns_of_precisions_that_the_processor_emulates(self, fast, folder, monkeypatch):
+        messages = []
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: fast)
+        monkeypatch.setattr("stylevar_hf.pipeline_stylevar.logger.warning", messages.append)
+        StyleVARPipeline.from_pretrained(folder, device="cpu", dtype=torch.bfloat16)
+        assert [("no instructions for torch.bfloat16" in message) for message in messages] == ([] if fast else [True])
 
     def test_file_in_place_of_the_folder_raises(self, pipe, tmp_path):
         (tmp_path / "model").touch()

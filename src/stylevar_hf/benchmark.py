@@ -37,6 +37,7 @@ from tqdm import tqdm
 
 from .checkpoints import bundled_checkpoint
 from .modeling_stylevar import StyleVARForConditionalGeneration
+from .pipeline_stylevar import has_fast_products
 
 
 class RoundToBfloat16(TorchFunctionMode):
@@ -67,13 +68,6 @@ class RoundToBfloat16(TorchFunctionMode):
 
         kwargs = {name: widen(value) for name, value in kwargs.items()}
         return function(*map(widen, args), **kwargs).to(torch.bfloat16)
-
-
-def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether matrix products in bfloat16 run on hardware made for them."""
-    if device.type == "cpu":
-        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def matmul_peak(dtype: torch.dtype, device: torch.device, size: int = 2048) -> float:
@@ -249,7 +243,7 @@ def agreement(model_dir: str | Path, device: torch.device, batch_size: int = 2) 
     del full
     gc.collect()
     half = StyleVARForConditionalGeneration.from_pretrained(model_dir, dtype=torch.bfloat16).to(device).eval()
-    emulate = not has_fast_bfloat16(device)
+    emulate = not has_fast_products(torch.bfloat16, device)
     with RoundToBfloat16() if emulate else contextlib.nullcontext():
         half_codes = [half.vq_model.encode(images).codes for images in pair]
         scored = half(*pair, labels=sequences, content_codes=codes[0], style_codes=codes[1]).logits.argmax(-1)

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-The `stylevar` command. A subcommand is a [`Command`](_command.py) in `COMMANDS`.
+The `stylevar` command. A subcommand is a [`Command`](commands/base.py) in `COMMANDS`.
 
 What a subcommand makes goes to stdout (the files written, one per line, or one JSON object); progress and notices go
 to stderr. Bad input ends with one line on stderr and exit code 2.
@@ -23,11 +23,12 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from . import __version__, _benchmark_command, _convert_command, _stylize_command
-from ._command import EXIT_BAD_INPUT, report_error
+from . import __version__
+from .commands import benchmark, convert, stylize
+from .commands.base import EXIT_BAD_INPUT, report_error
 
 
-COMMANDS = (_stylize_command.COMMAND, _convert_command.COMMAND, _benchmark_command.COMMAND)
+COMMANDS = (stylize.COMMAND, convert.COMMAND, benchmark.COMMAND)
 
 
 class OneLineParser(argparse.ArgumentParser):

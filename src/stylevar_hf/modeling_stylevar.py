@@ -403,7 +403,7 @@ class StyleVARModel(StyleVARPreTrainedModel):
         Raises:
             ValueError: If a strength is outside [-1, 1], or there is not one per pair.
         """
-        strength = torch.as_tensor(style_strength, dtype=torch.float32)
+        strength = torch.as_tensor(style_strength, dtype=torch.float32, device="cpu")
         if strength.ndim > 1 or strength.numel() not in (1, batch_size):
             raise ValueError(
                 f"`style_strength` must be one number or one per pair ({batch_size}), but got {strength.numel()}. "

@@ -333,9 +333,11 @@ class StyleVARQuantizer(nn.Module):
         """Codes `(B, L)` to one tensor `(B, patch_nums[k] ** 2)` per scale."""
         return [codes[:, start:end] for start, end in self.scale_boundaries]
 
+    @torch.no_grad()
     def nearest_codes(self, vectors: torch.Tensor) -> torch.LongTensor:
         """Index of the codebook vector nearest to each of `(N, C)` vectors, by Euclidean distance: `(N,)`."""
-        codebook = self.codebook.weight.float()
+        every_code = torch.arange(self.codebook.num_embeddings, device=vectors.device)
+        codebook = self.codebook(every_code).float()
         # |z - e|^2 without |z|^2, which is the same for every e
         distances = torch.addmm(codebook.square().sum(dim=1), vectors, codebook.T, alpha=-2)
         return distances.argmin(dim=1)

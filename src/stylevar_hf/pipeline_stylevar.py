@@ -26,12 +26,14 @@ import torch
 from huggingface_hub import CommitInfo, HfApi
 from transformers import Pipeline
 from transformers.utils import ModelOutput
-from transformers.utils.logging import tqdm
+from transformers.utils.logging import get_logger, tqdm
 
 from .generation_stylevar import StyleVARGenerateOutput, StyleVARReference, StyleVARScaleState, check_sampling
 from .image_processing_stylevar import OUTPUT_TYPES, ImageSource, StyleVARImageProcessor, check_size, load_image
 from .modeling_stylevar import StyleVARForConditionalGeneration
 
+
+logger = get_logger(__name__)
 
 Image = PIL.Image.Image | np.ndarray | torch.Tensor
 Nested = Image | list[Image] | list[list[Image]]
@@ -52,6 +54,18 @@ class StyleVARPipelineOutput(ModelOutput):
 
     images: Any = None
     previews: Any = None
+
+
+def has_fast_products(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether matrix products of this precision run on instructions made for them; without, a CPU emulates them."""
+    if (
+        device.type != "cpu"
+        or dtype not in (torch.bfloat16, torch.float16)
+        or not torch.backends.mkldnn.is_available()
+    ):
+        return True
+    name = "bf16" if dtype == torch.bfloat16 else "fp16"
+    return getattr(torch.ops.mkldnn, f"_is_mkldnn_{name}_supported")()
 
 
 class StyleVARPipeline(Pipeline):
@@ -106,6 +120,11 @@ class StyleVARPipeline(Pipeline):
         kwargs.setdefault("task", "image-style-transfer")
         super().__init__(model=model, image_processor=image_processor, **kwargs)
         self.model.eval()
+        if not has_fast_products(self.model.dtype, self.device):
+            logger.warning(
+                f"This processor has no instructions for {self.model.dtype}: expect about a hundred times the time of "
+                "float32. Load with `dtype=torch.float32`."
+            )
 
     @classmethod
     def from_pretrained(
@@ -139,7 +158,12 @@ class StyleVARPipeline(Pipeline):
         hub_names = ("revision", "subfolder", "token", "cache_dir", "local_files_only", "force_download")
         hub_kwargs = {name: kwargs[name] for name in hub_names if kwargs.get(name) is not None}
         model_kwargs = {name: value for name, value in kwargs.items() if name not in hub_names}
-        image_processor = StyleVARImageProcessor.from_pretrained(pretrained_model_name_or_path, **hub_kwargs)
+        folder = os.path.join(pretrained_model_name_or_path, hub_kwargs.get("subfolder", ""))
+        if os.path.isdir(folder) and not os.path.isfile(os.path.join(folder, "preprocessor_config.json")):
+            logger.warning(f"{folder} has no preprocessor_config.json: pictures are stretched, as published.")
+            image_processor = None
+        else:
+            image_processor = StyleVARImageProcessor.from_pretrained(pretrained_model_name_or_path, **hub_kwargs)
         model = StyleVARForConditionalGeneration.from_pretrained(
             pretrained_model_name_or_path, dtype=dtype, **hub_kwargs, **model_kwargs
         )

@@ -18,7 +18,7 @@ import json
 import sys
 import time
 
-from ._command import Command, add_reporting_arguments
+from .base import Command, add_reporting_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     _check_arguments(args)
-    from . import conversion
+    from .. import conversion
 
     start = time.perf_counter()
     writing = {"overwrite": args.overwrite, "progress": not args.quiet}

@@ -30,15 +30,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ._command import EXIT_BAD_INPUT, Command, add_reporting_arguments, number, one_line, report_error
-from ._stylize_files import Pair, Source, check_outputs, find_sources, plan_outputs, save_image
+from .base import EXIT_BAD_INPUT, Command, add_reporting_arguments, number, one_line, report_error
+from .stylize_files import Pair, Source, check_outputs, find_sources, plan_outputs, save_image
 
 
 if TYPE_CHECKING:
     import PIL.Image
 
-    from .generation_stylevar import StyleVARScaleState
-    from .pipeline_stylevar import StyleVARPipeline
+    from ..generation_stylevar import StyleVARScaleState
+    from ..pipeline_stylevar import StyleVARPipeline
 
 
 # Pairs that are handed to the pipeline at once: it encodes their style once, and they are saved together.
@@ -192,10 +192,10 @@ def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") 
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
-    from .checkpoints import bundled_checkpoint
-    from .image_processing_stylevar import StyleVARImageProcessor
-    from .modeling_stylevar import StyleVARForConditionalGeneration
-    from .pipeline_stylevar import StyleVARPipeline
+    from ..checkpoints import bundled_checkpoint
+    from ..image_processing_stylevar import StyleVARImageProcessor
+    from ..modeling_stylevar import StyleVARForConditionalGeneration
+    from ..pipeline_stylevar import StyleVARPipeline
 
     missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
     if missing.get(device):

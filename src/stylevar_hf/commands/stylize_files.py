@@ -41,7 +41,7 @@ class Source:
     image: "PIL.Image.Image | None" = None
 
     def read(self, name: str) -> "PIL.Image.Image":
-        from .image_processing_stylevar import load_image
+        from ..image_processing_stylevar import load_image
 
         return load_image(self.location, name) if self.image is None else self.image
 
@@ -71,7 +71,7 @@ def find_sources(name: str, location: str, recursive: bool) -> list[Source]:
         ValueError: If a single picture cannot be read, or a folder holds none.
     """
     if not Path(location).is_dir():
-        from .image_processing_stylevar import load_image
+        from ..image_processing_stylevar import load_image
 
         path = urlparse(location).path if location.startswith(("http://", "https://")) else location
         return [Source(location, Path(path).stem or "image", load_image(location, name))]

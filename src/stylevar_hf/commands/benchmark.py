@@ -17,7 +17,7 @@ import argparse
 import json
 import sys
 
-from ._command import Command, add_reporting_arguments, number
+from .base import Command, add_reporting_arguments, number
 
 
 _at_least_one = number(int, "a positive integer", lambda value: value >= 1)
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("`--published-code` must come with `--vq` and `--checkpoint`: all three or none.")
     if args.published_code and (args.device != "cpu" or not args.model):
         raise ValueError("`--published-code` must be timed on the cpu and with `--model`, the same weights converted.")
-    from .benchmark import measure
+    from ..benchmark import measure
 
     report = measure(
         args.model,

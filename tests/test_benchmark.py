@@ -1,0 +1,140 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import json
+import sys
+import time
+
+import pytest
+import torch
+from test_modeling_stylevar import make_inputs, make_model
+
+from stylevar_hf import StyleVARForConditionalGeneration
+from stylevar_hf.benchmark import RoundToBfloat16, agreement, compare_speed, count_gflop, measure, stopwatch
+from stylevar_hf.cli import main
+
+
+class TestStopwatch:
+    def test_adds_up_the_named_methods_and_puts_them_back(self):
+        class Sleeper:
+            def sleep(self, seconds):
+                time.sleep(seconds)
+                return seconds
+
+        sleeper = Sleeper()
+        with stopwatch(sleeper, ("sleep",), torch.device("cpu")) as total:
+            assert sleeper.sleep(0.02) + sleeper.sleep(0.03) == 0.05
+        assert 0.05 <= total[0] < 0.5
+        assert "sleep" not in vars(sleeper)
+
+
+class TestCompareSpeed:
+    def test_speedup_is_the_median_of_the_rounds(self):
+        class Runner:
+            device = torch.device("cpu")
+
+            def __init__(self, name, seconds):
+                self.name, self.seconds = name, iter(seconds)
+
+            def run(self, content, style):
+                total = next(self.seconds)
+                return {"total": total, "transformer": total / 2}
+
+        # the warm-up is left out; the rounds are 4 / 2, 9 / 3 and 8 / 8
+        runners = [Runner("slow", [99, 4, 9, 8]), Runner("fast", [1, 2, 3, 8])]
+        summary = compare_speed(runners, side=16, batch_size=2, repeats=3, progress=lambda: None)
+        assert summary["speedup"] == {"total": 2.0, "transformer": 2.0}
+        assert summary["slow"] == {"total": 4.0, "transformer": 2.0}  # per image
+
+
+class TestFlops:
+    def test_linear_layers_dominate_as_counted_by_hand(self):
+        model = make_model(hidden_size=256, num_hidden_layers=4)
+        model.vq_model.decode_latents = lambda latents: latents
+        pair = make_inputs(model, batch_size=1)
+        with torch.no_grad():
+            content = model.encode_content(pair["content_pixel_values"])
+            style = model.encode_style(pair["style_pixel_values"])
+        generate = model.generate
+        model.generate = lambda *_: generate(content=content, style=style, do_sample=False)
+        # per layer and token: two queries, key, value and output of 256 x 256, and an MLP of 8 x 256 x 256
+        linear = 2 * 4 * 30 * 13 * 256 * 256 / 1e9
+        assert linear < count_gflop(model) < 1.25 * linear
+
+
+class TestRoundToBfloat16:
+    @torch.no_grad()
+    def test_equals_native_bfloat16_up_to_the_order_of_summation(self, tmp_path):
+        model = make_model()
+        model.save_pretrained(tmp_path)
+        half = StyleVARForConditionalGeneration.from_pretrained(tmp_path, dtype=torch.bfloat16)
+        inputs = make_inputs(model)
+        native = half(**inputs).logits
+        with RoundToBfloat16():
+            emulated = half(**inputs).logits
+        exact = model(**inputs).logits
+        rounding = (native - exact).abs().mean()
+        assert 0 < (emulated - exact).abs().mean() < 1.5 * rounding
+        assert (emulated - native).abs().mean() < 1.5 * rounding
+
+    def test_agreement_is_a_share(self, tiny_model_dir):
+        shares = agreement(tiny_model_dir, torch.device("cpu"))
+        assert 0.5 < shares["vq_codes"] <= 1
+        assert 0 <= shares["greedy_tokens"] <= 1
+
+
+class TestMeasure:
+    def test_reports_every_dtype_and_batch_size(self, tiny_model_dir):
+        report = measure(tiny_model_dir, dtypes=("float32", "bfloat16"), batch_sizes=(1, 2), repeats=1)
+        assert [(row["dtype"], row["batch_size"]) for row in report["rows"]] == [
+            ("float32", 1),
+            ("float32", 2),
+            ("bfloat16", 1),
+            ("bfloat16", 2),
+        ]
+        for row in report["rows"]:
+            assert 0 < row["transformer"] < row["total"]
+            assert 0.1 < row["peak_gib"] < 4
+            assert row["share_of_peak"] > 0
+        assert report["cache_mib"] == 2 * 2 * 30 * 32 * 2 / 2**20  # keys and values, layers, tokens, width, bytes
+
+
+class TestCommand:
+    def test_prints_a_table_or_json(self, tiny_model_dir, capsys):
+        arguments = ["benchmark", "--model", tiny_model_dir, "--repeats", "1", "--quiet"]
+        assert main(arguments) == 0
+        assert "| stylevar-hf | float32 | 1 |" in capsys.readouterr().out
+        assert main([*arguments, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["rows"][0]["code"] == "stylevar-hf"
+
+    @pytest.mark.parametrize(
+        "options, message",
+        [
+            (["--published-code", "x"], "must come with `--vq` and `--checkpoint`"),
+            (
+                ["--published-code", "x", "--vq", "v", "--checkpoint", "c"],
+                "must be timed on the cpu and with `--model`",
+            ),
+        ],
+    )
+    def test_bad_combinations_exit_with_2(self, options, message, capsys):
+        assert main(["benchmark", *options]) == 2
+        assert message in capsys.readouterr().err
+
+    def test_checkout_without_dist_is_refused(self, tiny_model_dir, tmp_path, capsys):
+        files = ["--vq", "v.pth", "--checkpoint", "c.pth"]
+        path = list(sys.path)
+        assert main(["benchmark", "--model", tiny_model_dir, "--published-code", str(tmp_path), *files]) == 2
+        assert "must be a checkout with `dist.py` in it" in capsys.readouterr().err
+        assert sys.path == path
