@@ -91,6 +91,8 @@ class TestBadValues:
             ({"blend_alphas": (1.5,) * 10}, r"`blend_alphas` must be in \[0, 1\]"),
             ({"num_attention_heads": 7}, r"`num_attention_heads` must be a divisor of `hidden_size` \(1280\)"),
             ({"label_smoothing": 1.0}, r"`label_smoothing` must be in \[0, 1\)"),
+            ({"patch_nums": (1, 2)}, "`patch_nums` must be set in `vq_config`"),
+            ({"vq_config": {"num_channels": 1}}, r"`encoder_config.num_channels` must be that of `vq_config` \(1\)"),
             ({"hidden_size": 0}, "`hidden_size` must be positive"),
             ({"alpha_jitter": -0.1}, "`alpha_jitter` must be 0 or more"),
             ({"vq_config": {"patch_nums": (1, 1, 2)}}, "`patch_nums` must be a strictly increasing ladder"),

@@ -201,6 +201,7 @@ class TestCallback:
         assert torch.equal(torch.cat([state.codes for state in states], dim=1), output.sequences)
         assert torch.equal(states[-1].pixel_values, output.pixel_values)
         assert not torch.equal(states[0].pixel_values, output.pixel_values)
+        assert not states[0].pixel_values.requires_grad
         assert {state.num_scales for state in states} == {4}
 
 
@@ -275,8 +276,29 @@ class TestSampling:
         pair = make_pair(model)
         assert torch.equal(loaded.generate(*pair).sequences, model.generate(*pair, do_sample=False).sequences)
 
+    def test_published_sampling_without_a_saved_generation_config(self, tmp_path):
+        model = make_model()
+        model.save_pretrained(tmp_path)
+        (tmp_path / "generation_config.json").unlink()
+        loaded = StyleVARForConditionalGeneration.from_pretrained(tmp_path)
+        pair = make_pair(model)
+        for generator in (make_generators(0, 1), make_generators(2, 3)):
+            states = [one.get_state() for one in generator]
+            expected = model.generate(*pair, generator=generator).sequences
+            for one, state in zip(generator, states, strict=True):
+                one.set_state(state)
+            assert torch.equal(loaded.generate(*pair, generator=generator).sequences, expected)
+
 
 class TestPrecision:
+    @pytest.mark.parametrize("do_sample", [True, False])
+    def test_overflow_is_an_error_and_not_a_picture(self, do_sample):
+        model = make_model().half()
+        with torch.no_grad():
+            model.model.layers[0].mlp.fc2.weight.mul_(1e7)
+        with pytest.raises(ValueError, match="`logits` must be finite, but the model overflowed in torch.float16"):
+            model.generate(*make_pair(model), do_sample=do_sample)
+
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
     def test_generates_in_half_precision(self, dtype, tmp_path):
         make_model().save_pretrained(tmp_path)
@@ -301,7 +323,9 @@ class TestBadInput:
             ({"top_p": 1.2}, r"`top_p` must be in \(0, 1\], but got 1.2"),
             ({"top_k": -1}, "`top_k` must be 0 .* but got -1"),
             ({"temperature": 0.0}, "`temperature` must be positive .* but got 0.0"),
-            ({"num_return_sequences": 0}, "`num_return_sequences` must be at least 1"),
+            ({"top_k": 9.5}, "`top_k` must be 0 .* but got 9.5"),
+            ({"num_return_sequences": 0}, "`num_return_sequences` must be a positive integer"),
+            ({"num_return_sequences": 2.0}, "`num_return_sequences` must be a positive integer"),
             ({"style_strength": -2.0}, r"`style_strength` must be in \[-1, 1\]"),
             ({"generator": make_generators(1, 2, 3)}, r"one generator per image \(2\), but got 3"),
             ({"generator": 7}, "`generator` must be a `torch.Generator` or a list of them, but got int"),

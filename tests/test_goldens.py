@@ -125,10 +125,6 @@ class TestGeneration:
         images = (output.pixel_values + 1) / 2
         torch.testing.assert_close(images, goldens["reference_cached_greedy_pixels01"], **TOLERANCE)
 
-    def test_published_inference_was_another_policy(self, goldens):
-        # Defect 1, so that nobody "simplifies" the switch away: the two really differ.
-        assert not torch.equal(goldens["greedy_codes"], goldens["reference_cached_greedy_codes"])
-
     @pytest.mark.parametrize("top_k, top_p", [(50, 0.0), (0, 0.9), (50, 0.9), (900, 0.96)])
     def test_filters_keep_the_published_tokens(self, goldens, top_k, top_p):
         kept = filter_logits(goldens["filter_logits"], top_k, top_p or None).isfinite()

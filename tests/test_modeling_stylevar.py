@@ -21,6 +21,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 
 from stylevar_hf import StyleVARForConditionalGeneration, StyleVARModel, StyleVARVQModel
+from stylevar_hf.modeling_stylevar import drop_path
 
 
 LORA_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "fc1", "fc2")
@@ -175,6 +176,12 @@ class TestTrainingNoise:
         assert torch.equal(model(**inputs).logits, model(**inputs).logits)
         model.model.layers.train()
         assert not torch.equal(model(**inputs).logits, model(**inputs).logits)
+
+    def test_drop_path_draws_for_each_target_of_a_pair(self):
+        gate = drop_path(torch.ones(1, 1, 3), num_targets=1000, rate=0.25, training=True)
+        assert gate.shape == (1000, 1, 3)
+        assert sorted(gate.unique().tolist()) == pytest.approx([0.0, 1 / 0.75])
+        assert (gate == 0).float().mean().item() == pytest.approx(0.25, abs=0.05)
 
 
 class TestInitialisation:

@@ -203,6 +203,7 @@ class TestBadInput:
         [
             (torch.zeros(1, 3, 16, 17), r"`pixel_values` must be of shape \(batch, 3, 16, 16\)"),
             (torch.zeros(3, 16, 16), r"`pixel_values` must be of shape"),
+            (torch.zeros(0, 3, 16, 16), "`pixel_values` must hold at least one image"),
             (torch.zeros(1, 1, 16, 16), r"`pixel_values` must be of shape"),
             (torch.full((1, 3, 16, 16), 255.0), r"values in \[-1, 1\], but got values from 255 to 255"),
             (torch.full((1, 3, 16, 16), torch.nan), r"values in \[-1, 1\], but got values from nan"),
@@ -218,6 +219,8 @@ class TestBadInput:
         [
             (torch.zeros(1, 29, dtype=torch.long), r"`codes` must be an int64 tensor of shape \(batch, 30\)"),
             (torch.zeros(1, 30), "`codes` must be an int64 tensor"),
+            (torch.zeros(0, 30, dtype=torch.long), "`codes` must be an int64 tensor"),
+            (np.zeros((1, 30), dtype=np.int64), "`codes` must be an int64 tensor .* but got ndarray"),
             (torch.full((1, 30), 32), r"`codes` must be indices in \[0, 31\], but got values from 32 to 32"),
             (torch.full((1, 30), -1), r"`codes` must be indices in \[0, 31\]"),
         ],

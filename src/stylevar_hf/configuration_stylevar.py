@@ -257,6 +257,11 @@ class StyleVARConfig(PreTrainedConfig):
     encoder_config: dict | PreTrainedConfig | None = None
 
     def __post_init__(self, **kwargs):
+        if "patch_nums" in kwargs:
+            raise ValueError(
+                f"`patch_nums` must be set in `vq_config`, but got patch_nums={kwargs['patch_nums']!r}. Use "
+                "`StyleVARConfig(vq_config={'patch_nums': ...})`."
+            )
         super().__post_init__(**kwargs)
         if self.blend_alphas is None:
             schedule = BLEND_ALPHA_SCHEDULES["default"]
@@ -292,6 +297,13 @@ class StyleVARConfig(PreTrainedConfig):
             "in [0, 1]",
             self.blend_alphas,
             "Each is the share of the style query; the content query gets the rest.",
+        )
+        _require(
+            self.encoder_config.num_channels == self.vq_config.num_channels,
+            "encoder_config.num_channels",
+            f"that of `vq_config` ({self.vq_config.num_channels})",
+            self.encoder_config.num_channels,
+            "Tokenizer and image encoders read the same images.",
         )
         for name in ("drop_path_rate", "label_smoothing"):
             _require(0 <= getattr(self, name) < 1, name, "in [0, 1)", getattr(self, name), "0 switches it off.")

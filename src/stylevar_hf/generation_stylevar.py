@@ -21,6 +21,7 @@ of pair `i`), `T` tokens of the current scale, `L` tokens of all scales, `V` cod
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import torch
 from transformers import GenerationMixin
@@ -28,6 +29,10 @@ from transformers.utils import ModelOutput
 
 from .configuration_stylevar import StyleVARConfig
 from .modeling_stylevar_vq import StyleVARVQModel, area_resize
+
+
+# How the published code samples.
+PUBLISHED_SAMPLING = {"do_sample": True, "top_k": 900, "top_p": 0.96, "temperature": 1.0}
 
 
 @dataclass
@@ -96,6 +101,7 @@ class StyleVARScaleState:
     vq_model: StyleVARVQModel = field(repr=False)
 
     @property
+    @torch.no_grad()
     def pixel_values(self) -> torch.Tensor:
         """The image after this scale, `(N, 3, image_size, image_size)` in [-1, 1]; decoded on each access."""
         return self.vq_model.decode_latents(self.latents)
@@ -189,7 +195,7 @@ def filter_logits(logits: torch.Tensor, top_k: int | None = None, top_p: float |
     top_p = 1.0 if top_p is None else top_p
     if top_p < 1.0:
         ascending = logits.topk(top_k, dim=-1).values.flip(-1)
-        removed = (ascending.softmax(dim=-1).cumsum(dim=-1) <= 1 - top_p).sum(dim=-1, keepdim=True)
+        removed = (_cumulative_sum(ascending.softmax(dim=-1)) <= 1 - top_p).sum(dim=-1, keepdim=True)
         lowest_kept = ascending.gather(-1, removed.clamp(max=top_k - 1))
     elif top_k < logits.shape[-1]:
         lowest_kept = logits.topk(top_k, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
@@ -202,7 +208,7 @@ def check_sampling(
     top_k: int | None = None, top_p: float | None = None, temperature: float | None = None, do_sample: bool = True
 ) -> None:
     """Raise `ValueError` unless `top_k >= 0`, `top_p` is in (0, 1] and `temperature > 0`."""
-    if top_k is not None and (top_k < 0 or top_k != int(top_k)):
+    if top_k is not None and not (isinstance(top_k, Integral) and top_k >= 0):
         raise ValueError(f"`top_k` must be 0 (off) or a positive integer, but got {top_k}. Published: 900.")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"`top_p` must be in (0, 1], but got {top_p}. The published value is 0.96; 1.0 keeps all.")
@@ -230,12 +236,21 @@ def sample_codes(
     Returns:
         `torch.LongTensor` of shape `(N, T)`
     """
-    cumulative = logits.float().softmax(dim=-1).cumsum(dim=-1)
-    total = cumulative[..., -1:]
-    # below the total even after rounding, so that the search ends on a code of positive probability
-    threshold = uniform(logits.shape[:2], logits.device, generator).unsqueeze(-1) * total
-    threshold = torch.minimum(threshold, torch.nextafter(total, torch.zeros_like(total)))
-    return torch.searchsorted(cumulative, threshold, right=True).squeeze(-1)
+    probabilities = logits.float().softmax(dim=-1)
+    cumulative = _cumulative_sum(probabilities)
+    threshold = uniform(logits.shape[:2], logits.device, generator).unsqueeze(-1) * cumulative[..., -1:]
+    index = torch.searchsorted(cumulative, threshold, right=True).clamp(max=logits.shape[-1] - 1)
+    # Rounding may point beyond the last possible code, once in ten million draws.
+    possible = probabilities.gather(-1, index) > 0
+    return torch.where(possible, index, probabilities.argmax(dim=-1, keepdim=True)).squeeze(-1)
+
+
+def _cumulative_sum(probabilities: torch.Tensor) -> torch.Tensor:
+    """`cumsum` over the last dimension; as a matrix product where CUDA must be deterministic and has no other way."""
+    if probabilities.is_cuda and torch.are_deterministic_algorithms_enabled():
+        size = probabilities.shape[-1]
+        return probabilities @ torch.ones(size, size, device=probabilities.device).triu()
+    return probabilities.cumsum(dim=-1)
 
 
 def uniform(
@@ -328,26 +343,27 @@ class StyleVARGenerationMixin(GenerationMixin):
             ValueError: If an argument is out of range, an image is missing or does not fit, or batch sizes differ.
         """
         # 1. Check the arguments
-        defaults = self.generation_config
-        do_sample = defaults.do_sample if do_sample is None else do_sample
-        top_k = defaults.top_k if top_k is None else top_k
-        top_p = defaults.top_p if top_p is None else top_p
-        temperature = defaults.temperature if temperature is None else temperature
+        do_sample = self._default("do_sample", do_sample)
+        top_k, top_p = self._default("top_k", top_k), self._default("top_p", top_p)
+        temperature = self._default("temperature", temperature)
         check_sampling(top_k, top_p, temperature, do_sample)
-        if num_return_sequences < 1:
-            raise ValueError(f"`num_return_sequences` must be at least 1, but got {num_return_sequences}.")
+        if not isinstance(num_return_sequences, Integral) or num_return_sequences < 1:
+            raise ValueError(
+                f"`num_return_sequences` must be a positive integer, but got {num_return_sequences!r}. "
+                "It counts the images of each pair."
+            )
 
         # 2. Encode each image once
         content, style = self._encode_pair(content_pixel_values, style_pixel_values, content, style)
         num_images = len(content.embedding) * num_return_sequences
         _check_generators(generator, num_images)
-        blend_alphas = self.model.get_blend_alphas(style_strength, len(content.embedding))
+        blend_alphas = self.model.get_blend_alphas(style_strength, len(content.embedding), content.embedding.device)
         guides = self.model.embed_guides(style.features, content.features)
 
         # 3. Generate scale by scale
         cache = StyleVARCache(self.config)
         hidden_states = self.model.embed_start(content.embedding).repeat_interleave(num_return_sequences, dim=0)
-        latents, sequences, all_logits = 0.0, [], []
+        latents, sequences, all_logits, finite = 0.0, [], [], True
         for scale_index, (start, end) in enumerate(self.config.vq_config.scale_boundaries):
             legacy = self.config.legacy_kv_duplication
             mask = legacy_attention_bias(start, end, guides.device, guides.dtype) if legacy else None
@@ -355,6 +371,7 @@ class StyleVARGenerationMixin(GenerationMixin):
                 hidden_states, guides[:, :, start:end], style.embedding, blend_alphas[:, start:end], mask, cache
             )
             logits = self.get_logits(hidden_states)
+            finite = finite & logits.isfinite().all()
             codes = self._choose_codes(logits, do_sample, top_k, top_p, temperature, generator)
             latents = latents + self.vq_model.quantizer.lift(codes, scale_index)
             sequences.append(codes)
@@ -368,11 +385,20 @@ class StyleVARGenerationMixin(GenerationMixin):
                 hidden_states = self.model.embed_tokens(features, end)
 
         # 4. Decode the image
+        if not finite:
+            raise ValueError(
+                f"`logits` must be finite, but the model overflowed in {self.dtype}. Load it in bfloat16 or float32."
+            )
         return StyleVARGenerateOutput(
             sequences=torch.cat(sequences, dim=1),
             pixel_values=self.vq_model.decode_latents(latents),
             logits=torch.cat(all_logits, dim=1) if output_logits else None,
         )
+
+    def _default(self, name: str, value: bool | int | float | None) -> bool | int | float:
+        """An argument of `generate`, or what `generation_config` says, or the published value."""
+        value = getattr(self.generation_config, name) if value is None else value
+        return PUBLISHED_SAMPLING[name] if value is None else value
 
     def _choose_codes(
         self,

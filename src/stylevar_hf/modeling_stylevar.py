@@ -36,7 +36,13 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils import ModelOutput
 
 from .configuration_stylevar import StyleVARConfig
-from .generation_stylevar import StyleVARCache, StyleVARGenerationMixin, StyleVARLayerCache, StyleVARReference
+from .generation_stylevar import (
+    PUBLISHED_SAMPLING,
+    StyleVARCache,
+    StyleVARGenerationMixin,
+    StyleVARLayerCache,
+    StyleVARReference,
+)
 from .modeling_stylevar_vq import StyleVARVQModel, check_pixel_values, eager_attention_forward
 
 
@@ -87,11 +93,14 @@ class StyleVARConditionalGenerationOutput(ModelOutput):
     labels: torch.LongTensor | None = None
 
 
-def drop_path(gate: torch.Tensor, rate: float, training: bool) -> torch.Tensor:
-    """Stochastic depth (arXiv 1603.09382): shut the gates `(N, 1, D)` of whole samples, and open the others wider."""
+def drop_path(gate: torch.Tensor, num_targets: int, rate: float, training: bool) -> torch.Tensor:
+    """
+    Stochastic depth (arXiv 1603.09382): shut the gate `(1 or N, 1, D)` for some of the `N` targets, each drawn on its
+    own, and open it wider for the others.
+    """
     if rate == 0.0 or not training:
         return gate
-    return gate * gate.new_empty(gate.shape[0], 1, 1).bernoulli_(1 - rate) / (1 - rate)
+    return gate * gate.new_empty(num_targets, 1, 1).bernoulli_(1 - rate) / (1 - rate)
 
 
 class StyleVARScaledLinear(nn.Linear):
@@ -245,7 +254,8 @@ class StyleVARLayer(GradientCheckpointingLayer):
         Returns:
             `torch.FloatTensor` of shape `(N, T, D)`
         """
-        repeats = hidden_states.shape[0] // guides.shape[0]
+        num_targets = hidden_states.shape[0]
+        repeats = num_targets // guides.shape[0]
         modulation = None if cache is None else cache.modulation
         if modulation is None:
             modulation = self.modulation(style_embedding)
@@ -262,9 +272,11 @@ class StyleVARLayer(GradientCheckpointingLayer):
             attention_mask,
             cache,
         )
-        hidden_states = hidden_states.addcmul(branch, drop_path(gate_1, self.drop_path_rate, self.training))
+        hidden_states = hidden_states.addcmul(
+            branch, drop_path(gate_1, num_targets, self.drop_path_rate, self.training)
+        )
         branch = self.mlp(modulate(self.norm(hidden_states), scale_2, shift_2))
-        return hidden_states.addcmul(branch, drop_path(gate_2, self.drop_path_rate, self.training))
+        return hidden_states.addcmul(branch, drop_path(gate_2, num_targets, self.drop_path_rate, self.training))
 
 
 class StyleVARFinalNorm(nn.Module):
@@ -365,28 +377,30 @@ class StyleVARModel(StyleVARPreTrainedModel):
 
     def embed_start(self, content_embedding: torch.Tensor) -> torch.Tensor:
         """Content vectors `(B, D)` to the inputs of the first scale, `(B, patch_nums[0] ** 2, D)`."""
-        positions = self._token_positions(0, self.start_embedding.num_embeddings)
         start = torch.arange(self.start_embedding.num_embeddings, device=content_embedding.device)
-        return content_embedding.unsqueeze(1) + self.start_embedding(start) + positions
+        return content_embedding.unsqueeze(1) + self.start_embedding(start) + self._embed_positions(start)
 
     def embed_tokens(self, features: torch.Tensor, start: int = 0) -> torch.Tensor:
         """VQ features `(..., T, C)` to the inputs `(..., T, D)` of the tokens from `start` on."""
-        positions = self._token_positions(start, start + features.shape[-2])
-        return self.token_projection(features.to(self.dtype)) + positions
+        tokens = torch.arange(start, start + features.shape[-2], device=features.device)
+        return self.token_projection(features.to(self.dtype)) + self._embed_positions(tokens)
 
-    def _token_positions(self, start: int, end: int) -> torch.Tensor:
-        """Position plus level embedding of the tokens from `start` to `end`, `(end - start, D)`."""
-        tokens = torch.arange(start, end, device=self.device)
-        return self.position_embedding(tokens) + self.level_embedding(self._token_scales()[start:end])
+    def _embed_positions(self, tokens: torch.LongTensor) -> torch.Tensor:
+        """Position plus level embedding of the given tokens of the sequence, `(T, D)`."""
+        scales = self._token_scales(tokens.device)
+        return self.position_embedding(tokens) + self.level_embedding(scales[tokens])
 
-    def _token_scales(self) -> torch.Tensor:
+    def _token_scales(self, device: torch.device) -> torch.Tensor:
         """Scale of each token, `(L,)`."""
         sides = self.config.patch_nums
-        scales = [torch.full((side * side,), scale, device=self.device) for scale, side in enumerate(sides)]
+        scales = [torch.full((side * side,), scale, device=device) for scale, side in enumerate(sides)]
         return torch.cat(scales)
 
     def get_blend_alphas(
-        self, style_strength: float | Sequence[float] | torch.Tensor = 0.0, batch_size: int = 1
+        self,
+        style_strength: float | Sequence[float] | torch.Tensor = 0.0,
+        batch_size: int = 1,
+        device: torch.device | None = None,
     ) -> torch.Tensor:
         """
         Share of the style query at each token.
@@ -396,6 +410,8 @@ class StyleVARModel(StyleVARPreTrainedModel):
                 In [-1, 1]: shifts every alpha by half of it, clamped to [0.01, 0.99]; 0 leaves them as they are.
             batch_size (`int`, *optional*, defaults to 1):
                 `B`, to check `style_strength` against.
+            device (`torch.device`, *optional*):
+                Where to put them. Defaults to the model's device.
 
         Returns:
             `torch.FloatTensor` of shape `(1 or B, L, 1)`, float32.
@@ -413,13 +429,14 @@ class StyleVARModel(StyleVARPreTrainedModel):
             raise ValueError(
                 f"`style_strength` must be in [-1, 1], but got {style_strength}. 1 is all style, -1 is all content."
             )
-        alphas = torch.tensor(self.config.blend_alphas, dtype=torch.float32).unsqueeze(0)
+        alphas = torch.tensor(self.config.blend_alphas, dtype=torch.float32, device="cpu").unsqueeze(0)
         strength = strength.reshape(-1, 1)
         shifted = torch.where(strength == 0, alphas, (alphas + 0.5 * strength).clamp(0.01, 0.99))
         if self.training and self.config.alpha_jitter > 0:
-            shift = torch.empty(1).uniform_(-self.config.alpha_jitter, self.config.alpha_jitter)
+            shift = torch.empty(1, device="cpu").uniform_(-self.config.alpha_jitter, self.config.alpha_jitter)
             shifted = (shifted + shift).clamp(0.01, 0.99)
-        return shifted.to(self.device)[:, self._token_scales(), None]
+        device = self.device if device is None else device
+        return shifted.to(device)[:, self._token_scales(device), None]
 
     def run_layers(
         self,
@@ -493,16 +510,16 @@ class StyleVARModel(StyleVARPreTrainedModel):
             hidden_states,
             self.embed_guides(style_features, content_features),
             style_embedding,
-            self.get_blend_alphas(style_strength, len(content_embedding)),
-            self._block_causal_mask(hidden_states.dtype),
+            self.get_blend_alphas(style_strength, len(content_embedding), hidden_states.device),
+            self._block_causal_mask(hidden_states.dtype, hidden_states.device),
         )
         return StyleVARModelOutput(last_hidden_state, content_embedding, style_embedding)
 
-    def _block_causal_mask(self, dtype: torch.dtype) -> torch.Tensor:
+    def _block_causal_mask(self, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
         """A token sees its own scale and the coarser ones: `(1, 1, 2L, L)`, 0 or -inf, once for each query."""
-        scales = self._token_scales()
+        scales = self._token_scales(device)
         hidden = scales[:, None] < scales[None, :]
-        mask = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill(hidden, -torch.inf)
+        mask = torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill(hidden, -torch.inf)
         return mask.repeat(2, 1)[None, None]
 
 
@@ -535,7 +552,7 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
         self.vq_model = StyleVARVQModel(config.vq_config)
         self.model = StyleVARModel(config)
         self.lm_head = StyleVARScaledLinear(config.hidden_size, config.vq_config.codebook_size, init_gain=0.02)
-        self.generation_config = GenerationConfig(do_sample=True, top_k=900, top_p=0.96, temperature=1.0)
+        self.generation_config = GenerationConfig(**PUBLISHED_SAMPLING)
         self.post_init()
 
     def get_logits(self, hidden_states: torch.Tensor) -> torch.Tensor:

@@ -107,7 +107,9 @@ def check_pixel_values(name: str, pixel_values: torch.Tensor, config: StyleVARVQ
             f"patch_nums={tuple(config.patch_nums)}, but got {tuple(pixel_values.shape)}. Use "
             "`StyleVARImageProcessor` to resize images, or a model whose ladder fits them."
         )
-    if torch.compiler.is_compiling() or pixel_values.numel() == 0:
+    if len(pixel_values) == 0:
+        raise ValueError(f"`{name}` must hold at least one image, but got an empty batch. Leave out empty batches.")
+    if torch.compiler.is_compiling():
         return
     low, high = (value.item() for value in pixel_values.detach().aminmax())
     if not (low >= -1.01 and high <= 1.01):  # also refuses NaN
@@ -539,13 +541,14 @@ class StyleVARVQModel(StyleVARVQPreTrainedModel):
     def check_codes(self, name: str, codes: torch.Tensor) -> None:
         """Raise `ValueError` unless `codes` are `(B, L)` indices into the codebook."""
         length, size = self.config.sequence_length, self.config.codebook_size
-        if codes.dtype != torch.long or codes.ndim != 2 or codes.shape[1] != length:
+        is_tensor = isinstance(codes, torch.Tensor)
+        if not is_tensor or codes.dtype != torch.long or codes.shape != (max(len(codes), 1), length):
+            found = f"{codes.dtype} of shape {tuple(codes.shape)}" if is_tensor else type(codes).__name__
             raise ValueError(
                 f"`{name}` must be an int64 tensor of shape (batch, {length}) for the ladder "
-                f"patch_nums={tuple(self.config.patch_nums)}, but got {codes.dtype} of shape {tuple(codes.shape)}. "
-                "Use `encode(pixel_values).codes`."
+                f"patch_nums={tuple(self.config.patch_nums)}, but got {found}. Use `encode(pixel_values).codes`."
             )
-        if torch.compiler.is_compiling() or codes.numel() == 0:
+        if torch.compiler.is_compiling():
             return
         low, high = (value.item() for value in codes.aminmax())
         if low < 0 or high >= size:
