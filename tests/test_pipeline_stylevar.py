@@ -267,6 +267,11 @@ class TestOptions:
         assert_close(results[1], pipe(photos[1], photos[2], seed=0, style_strength=-1.0))
         assert differ(results[0], pipe(photos[0], photos[2], seed=0))
 
+    def test_strength_and_seed_as_tensor_or_array(self, pipe, photos):
+        expected = pipe(photos[0], photos[1], seed=3, style_strength=0.5)
+        assert_same(pipe(photos[0], photos[1], seed=np.int64(3), style_strength=torch.tensor(0.5)), expected)
+        assert_same(pipe(photos[:1], photos[1:2], seed=np.array([3]), style_strength=np.array([0.5]))[0], expected)
+
     def test_callback_sees_every_scale_of_every_batch(self, pipe, photos):
         seen = []
         pipe(

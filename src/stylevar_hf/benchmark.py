@@ -21,8 +21,8 @@ How fast and how large: seconds per image, peak memory, and how close half preci
 import contextlib
 import gc
 import io
+import itertools
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -70,8 +70,9 @@ class RoundToBfloat16(TorchFunctionMode):
         return function(*map(widen, args), **kwargs).to(torch.bfloat16)
 
 
-def matmul_peak(dtype: torch.dtype, device: torch.device, size: int = 2048) -> float:
+def matmul_peak(dtype: torch.dtype, device: torch.device) -> float:
     """Best rate of a square matrix product, in GFLOP/s."""
+    size = 2048 if has_fast_products(dtype, device) else 256  # an emulated product of the larger ones takes a minute
     left, right = torch.randn(2, size, size, device=device).to(dtype)
     best = min(_seconds(lambda: left @ right, device) for _ in range(5))
     return 2 * size**3 / best / 1e9
@@ -142,7 +143,13 @@ class Published:
                 f"`--published-code` must be a checkout with `dist.py` in it, but got {code_dir}. Add that file from "
                 "FoundationVision/VAR; the published repository does not ship it."
             )
-        import torchvision
+        try:
+            import torchvision
+        except ImportError as error:
+            mend = "Run `pip install torchvision`; the published code builds its ResNets with it."
+            raise ValueError(
+                f"`--published-code` must be able to import torchvision, but got: {error}. {mend}"
+            ) from None
 
         self.device = torch.device("cpu")
         resnet18, resets = torchvision.models.resnet18, {}
@@ -292,6 +299,15 @@ def measure(
     """
     model_dir = bundled_checkpoint() if model_dir is None else model_dir
     torch_device = torch.device(device)
+    if device != "cpu" and not getattr(torch, device).is_available():
+        raise ValueError(f"`--device` must be present, but this machine has no {device!r}. Use --device cpu.")
+    # First, while this process is small: a child's peak is never below its parent's at the fork.
+    memory = {}
+    for code, name, batch_size in itertools.product((Published.name, Ours.name), dtypes, batch_sizes):
+        if code == Ours.name or (published and name == "float32"):
+            key = (code, name, batch_size)
+            memory[key] = _peak_memory(*key, model_dir, device, published)
+
     theirs = None if published is None else Published(*published)
     report = {"rows": [], "speedups": []}
     runs = sum((2 if theirs and name == "float32" else 1) for name in dtypes) * len(batch_sizes) * (repeats + 1)
@@ -317,23 +333,31 @@ def measure(
             gc.collect()
     del theirs
     for row in report["rows"]:
-        row["peak_gib"] = _peak_memory(row, model_dir, device, published)
+        row["peak_gib"] = memory[row["code"], row["dtype"], row["batch_size"]]
     if compare_precision:
         report["agreement"] = agreement(model_dir, torch_device)
     return report
 
 
-def _peak_memory(row: dict, model_dir: str | Path, device: str, published: tuple[str, str, str] | None) -> float:
+def _peak_memory(
+    code: str,
+    dtype: str,
+    batch_size: int,
+    model_dir: str | Path,
+    device: str,
+    published: tuple[str, str, str] | None,
+) -> float:
     """Peak memory of one call, in GiB, in a process of its own: of the device, or resident on the CPU."""
-    arguments = {"batch_size": row["batch_size"], "dtype": row["dtype"], "device": device}
-    if row["code"] == Ours.name:
+    arguments = {"batch_size": batch_size, "dtype": dtype, "device": device}
+    if code == Ours.name:
         arguments["model_dir"] = str(model_dir)
     else:
         arguments["published"] = [str(part) for part in published]
     command = [sys.executable, "-m", "stylevar_hf.benchmark", json.dumps(arguments)]
     finished = subprocess.run(command, capture_output=True, text=True)
     if finished.returncode != 0:
-        raise RuntimeError(f"measuring memory failed:\n{finished.stderr.strip()}")
+        reason = (finished.stderr.strip().splitlines() or [f"exit code {finished.returncode}"])[-1]
+        raise ValueError(f"`--model` must run once on this machine, but got: {reason}. Is there enough memory?")
     return json.loads(finished.stdout.splitlines()[-1])
 
 
@@ -347,7 +371,10 @@ def _measure_memory(arguments: dict) -> float:
     runner.run(*make_pair(side, arguments["batch_size"], device))
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    import resource  # not on Windows
+
+    unit = 2**30 if sys.platform == "darwin" else 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _cache_bytes(model: StyleVARForConditionalGeneration) -> int:

@@ -238,6 +238,9 @@ def _check_postprocess_arguments(
     """The rules of `StyleVARImageProcessor.postprocess`."""
     if output_type not in OUTPUT_TYPES:
         raise _invalid("output_type", f"one of {OUTPUT_TYPES}", repr(output_type), "Choose one.")
+    if not isinstance(pixel_values, torch.Tensor):
+        mend = "Pass what `generate` or `decode` return."
+        raise _invalid("pixel_values", "a tensor", type(pixel_values).__name__, mend)
     if pixel_values.ndim != 4 or pixel_values.shape[1] != 3:
         mend = "Pass what `generate` or `decode` return."
         raise _invalid("pixel_values", "of shape (batch, 3, height, width)", f"{tuple(pixel_values.shape)}", mend)

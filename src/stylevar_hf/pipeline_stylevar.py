@@ -483,7 +483,8 @@ def _check_output(output_type: str, output_size: str | tuple[int, int]) -> None:
 
 
 def _per_pair(name: str, value: Any, num_pairs: int) -> list:
-    """The value for each pair, given one for all or a list."""
+    """The value for each pair, given one for all or a list, an array or a tensor."""
+    value = value.tolist() if isinstance(value, np.ndarray | np.generic | torch.Tensor) else value
     if not _is_list(value):
         return [value] * num_pairs
     if len(value) != num_pairs:

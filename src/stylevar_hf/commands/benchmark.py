@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=["float32"],
         help="precisions to time (default: float32)",
     )
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default="cpu", help="(default: cpu)")
     parser.add_argument("--batch-size", nargs="+", type=_at_least_one, default=[1], metavar="N", help="default: 1")
     parser.add_argument("--repeats", type=_at_least_one, default=3, metavar="N", help="timed rounds (default: 3)")
     parser.add_argument("--agreement", action="store_true", help="compare the codes of bfloat16 and float32")
