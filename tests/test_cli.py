@@ -264,6 +264,63 @@ class TestStylizeFolder:
         assert failures == [{"inputs": [str(folder / "c.jpg"), image_files["style"]], "error": "too tall"}]
         assert files_below(tmp_path / "out") == ["a__style.png"]
 
+    def test_names_at_the_limit_of_the_system_are_written(self, stylize, image_files, tmp_path):
+        names = ["a", "n" * 240, "z"]
+        (tmp_path / "contents").mkdir()
+        for name in names:
+            shutil.copy(image_files["content"], tmp_path / "contents" / f"{name}.png")
+        assert stylize(tmp_path / "contents", image_files["style"], "-o", tmp_path / "out") == 0
+        assert files_below(tmp_path / "out") == [f"{name}__style.png" for name in names]
+
+    def test_name_that_the_system_refuses_does_not_stop_the_others(self, stylize, image_files, tmp_path, capsys):
+        (tmp_path / "contents").mkdir()
+        for name in ("a", "n" * 250, "z"):
+            shutil.copy(image_files["content"], tmp_path / "contents" / f"{name}.png")
+        assert stylize(tmp_path / "contents", image_files["style"], "-o", tmp_path / "out", "--json") == 2
+        assert files_below(tmp_path / "out") == ["a__style.png", "z__style.png"]
+        report = json.loads(capsys.readouterr().out)
+        refused = [str(tmp_path / "contents" / f"{'n' * 250}.png"), image_files["style"]]
+        assert [failure["inputs"] for failure in report["failures"]] == [refused]
+        assert [Path(entry["output"]).name for entry in report["outputs"]] == ["a__style.png", "z__style.png"]
+
+    def test_preview_that_cannot_be_written_keeps_its_image(self, stylize, image_files, tmp_path, capsys):
+        content = tmp_path / f"{'n' * 240}.png"  # with `_scale1` its name is too long
+        shutil.copy(image_files["content"], content)
+        out = tmp_path / "out"
+        assert stylize(content, image_files["style"], "-o", out, "--previews", "--json") == 2
+        report = json.loads(capsys.readouterr().out)
+        assert len(report["failures"]) == 4
+        assert [(entry["output"], entry["previews"]) for entry in report["outputs"]] == [
+            (str(out / f"{content.stem}__style.png"), [])
+        ]
+
+    def test_batch_that_needs_too_much_memory_is_painted_one_by_one(
+        self, stylize, folder, image_files, tmp_path, monkeypatch, capsys
+    ):
+        paint = StyleVARPipeline.__call__
+
+        def run_out(self, contents, *args, **kwargs):
+            if len(contents) > 1 or contents[0].height > contents[0].width:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            return paint(self, contents, *args, **kwargs)
+
+        monkeypatch.setattr(StyleVARPipeline, "__call__", run_out)
+        (folder / "b.png").unlink()
+        arguments = (folder, image_files["style"], "-o", tmp_path / "out", "--batch-size", 2, "--json")
+        assert stylize(*arguments) == 2
+        captured = capsys.readouterr()
+        (failure,) = json.loads(captured.out)["failures"]
+        assert failure["inputs"] == [str(folder / "c.jpg"), image_files["style"]]
+        assert failure["error"].startswith("out of memory; lower --batch-size")
+        assert "Traceback" not in captured.err
+        assert files_below(tmp_path / "out") == ["a__style.png"]
+
+    def test_too_large_picture_gets_a_mend_that_works_here(self, stylize, folder, image_files, tmp_path, capsys):
+        PIL.Image.new("1", (10000, 10000)).save(folder / "b.png")
+        assert stylize(folder, image_files["style"], "-o", tmp_path / "out", "--json") == 2
+        (failure,) = json.loads(capsys.readouterr().out)["failures"]
+        assert failure["error"].endswith("= 100000000. Shrink the picture first.")
+
 
 class TestStylizeBadInput:
     @pytest.mark.parametrize(
@@ -292,7 +349,7 @@ class TestStylizeBadInput:
         assert "COMMAND" in fails_at_once()
 
     @pytest.mark.parametrize("position", [0, 1], ids=["content", "style"])
-    @pytest.mark.parametrize("kind", ["missing", "truncated", "text", "animated", "huge"])
+    @pytest.mark.parametrize("kind", ["missing", "truncated", "text", "animated", "large", "huge"])
     def test_picture_that_cannot_be_used(self, kind, position, fails_at_once, image_files, tmp_path):
         bad = tmp_path / f"{kind}.png"
         if kind == "truncated":
@@ -302,13 +359,14 @@ class TestStylizeBadInput:
         elif kind == "animated":
             frames = [PIL.Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
             frames[0].save(bad, format="GIF", save_all=True, append_images=frames[1:])
-        elif kind == "huge":
-            PIL.Image.new("1", (14000, 14000)).save(bad)
+        elif kind in ("large", "huge"):  # beyond our limit, and beyond Pillow's
+            PIL.Image.new("1", (10000 if kind == "large" else 14000,) * 2).save(bad)
         inputs = [image_files["content"], image_files["style"]]
         inputs[position] = str(bad)
         line = fails_at_once("stylize", *inputs, "-o", tmp_path / "new" / "out.png")
         assert ("`CONTENT`", "`STYLE`")[position] in line
-        assert str(bad) in line or kind == "huge"
+        assert str(bad) in line or kind in ("large", "huge")
+        assert "max_image_pixels" not in line, "no flag sets it"
         assert not (tmp_path / "new").exists()
 
     def test_folder_without_images(self, fails_at_once, image_files, tmp_path):
@@ -363,7 +421,8 @@ class TestStylizeBadInput:
         out.write_bytes(b"old")
         before = files_below(tmp_path)
         assert stylize(image_files["content"], image_files["style"], "-o", out, "--overwrite") == 2
-        assert "stylevar: error: disk full" in capsys.readouterr().err
+        inputs = f"{image_files['content']} with {image_files['style']}"
+        assert f"stylevar: error: {inputs}: disk full" in capsys.readouterr().err
         assert out.read_bytes() == b"old"
         assert files_below(tmp_path) == before
 
@@ -434,6 +493,12 @@ class TestStylizeBadModel:
 
     def test_config_of_wrong_types(self, fails, damaged):
         assert "hidden_size" in fails(damaged(hidden_size="wide"))
+
+    def test_index_without_a_weight_map(self, fails, damaged):
+        folder = damaged()
+        (folder / "model.safetensors").unlink()
+        (folder / "model.safetensors.index.json").write_text("{}")
+        assert "`--model` must be" in fails(folder)
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
     def test_missing_device(self, fails, tiny_model_dir):

@@ -514,6 +514,19 @@ class TestWayBack:
             convert_to_original(tmp_path, tmp_path / "a.pth", tmp_path / "b.pth")
         assert not list(tmp_path.glob("*.pth"))
 
+    def test_config_of_wrong_types_is_refused(self, converted, tmp_path):
+        config = json.loads((converted / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps({**config, "hidden_size": "wide"}))
+        with pytest.raises(ValueError, match=r"(?s)`model_dir` must be .*hidden_size"):
+            convert_to_original(tmp_path, tmp_path / "a.pth", tmp_path / "b.pth")
+
+    @pytest.mark.parametrize("index", ["{}", "[]", "no JSON", '{"weight_map": []}', '{"weight_map": {"a": 1}}'])
+    def test_damaged_index_is_refused(self, converted, tmp_path, index):
+        (tmp_path / "config.json").write_text((converted / "config.json").read_text())
+        (tmp_path / "model.safetensors.index.json").write_text(index)
+        with pytest.raises(ValueError, match=r"`model_dir` must be .*model\.safetensors\.index\.json"):
+            convert_to_original(tmp_path, tmp_path / "a.pth", tmp_path / "b.pth")
+
     def test_failure_leaves_no_file(self, converted, tmp_path, monkeypatch):
         def fail(state, path):
             if len(list(tmp_path.iterdir())) > 1:

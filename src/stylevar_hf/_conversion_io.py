@@ -29,6 +29,8 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import split_state_dict_into_shards_factory
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tqdm.auto import tqdm
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
@@ -139,6 +141,20 @@ def existing_file(argument: str, path: str | os.PathLike) -> Path:
     if not path.is_file():
         raise ValueError(f"`{argument}` must be a file, but got the folder {path}. Name the checkpoint in it.")
     return path
+
+
+@contextlib.contextmanager
+def readable_model(argument: str, folder: str | os.PathLike) -> Iterator[None]:
+    """Of all that libraries raise while they read a damaged model folder, one `ValueError` that names the argument."""
+    try:
+        yield
+    except (KeyError, RuntimeError, SafetensorError, StrictDataclassError) as error:
+        # KeyError and RuntimeError: transformers, at an index without its entries and at shapes that differ
+        found = f"{type(error).__name__}: {error}"
+        raise ValueError(
+            f"`{argument}` must be a complete model, but got {folder}, which is damaged. Convert or download it again "
+            f"({found})."
+        ) from error
 
 
 def read_checkpoint(

@@ -56,6 +56,7 @@ from ._conversion_io import (
     folder_in_progress,
     progress_bar,
     read_checkpoint,
+    readable_model,
     save_original,
     save_weights,
 )
@@ -255,7 +256,8 @@ def convert_to_original(
 
     Raises:
         FileNotFoundError: If `model_dir` is no such folder.
-        ValueError: If its weights are not exactly those of its configuration, or a file to write exists.
+        ValueError: If it is damaged or its weights are not exactly those of its configuration, or a file to write
+            exists.
     """
     vq_path, model_path = Path(vq_path).expanduser(), Path(model_path).expanduser()
     if vq_path.resolve() == model_path.resolve():
@@ -266,7 +268,8 @@ def convert_to_original(
 
     folder = Path(model_dir).expanduser()
     weight_files = _weight_files(folder)
-    config = StyleVARConfig.from_pretrained(folder)
+    with readable_model("model_dir", folder):
+        config = StyleVARConfig.from_pretrained(folder)
     shapes = {name: tensor.shape for name, tensor in _empty_model(config).state_dict().items()}
     ours = OriginalCheckpoint("model_dir", folder, {})
     for file in weight_files:
@@ -427,8 +430,14 @@ def _weight_files(folder: Path) -> list[Path]:
             f"`model_dir` must be a folder with a `config.json`, but got {folder}. Save or convert a model first."
         )
     if (folder / SAFE_WEIGHTS_INDEX_NAME).is_file():
-        index = json.loads((folder / SAFE_WEIGHTS_INDEX_NAME).read_text(encoding="utf-8"))
-        return [folder / name for name in sorted(set(index["weight_map"].values()))]
+        try:
+            index = json.loads((folder / SAFE_WEIGHTS_INDEX_NAME).read_text(encoding="utf-8"))
+            return [folder / name for name in sorted(set(index["weight_map"].values()))]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"`model_dir` must be a complete model, but got {folder}, whose {SAFE_WEIGHTS_INDEX_NAME} has no "
+                "`weight_map` of file names. Convert or download it again."
+            ) from error
     return [folder / SAFE_WEIGHTS_NAME]
 
 

@@ -28,10 +28,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .base import EXIT_BAD_INPUT, Command, add_reporting_arguments, number, one_line, report_error
-from .stylize_files import Pair, Source, check_outputs, find_sources, plan_outputs, save_image
+from .stylize_files import (
+    Pair,
+    Source,
+    check_outputs,
+    find_sources,
+    plan_outputs,
+    save_image,
+    with_mend_for_shells,
+)
 
 
 if TYPE_CHECKING:
@@ -43,6 +52,8 @@ if TYPE_CHECKING:
 
 # Pairs that are handed to the pipeline at once: it encodes their style once, and they are saved together.
 PAIRS_PER_CALL = 16
+
+OUT_OF_MEMORY = "out of memory; lower --batch-size, or take --dtype bfloat16 or --device cpu"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,8 +132,8 @@ class Report:
     outputs: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
 
-    def fail(self, inputs: Sequence[str], error: Exception) -> None:
-        self.failures.append({"inputs": list(inputs), "error": one_line(error)})
+    def fail(self, inputs: Sequence[str], error: Exception | str) -> None:
+        self.failures.append({"inputs": list(inputs), "error": with_mend_for_shells(error)})
 
 
 def run(args: argparse.Namespace) -> int:
@@ -189,9 +200,8 @@ def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") 
         ValueError: If the device is missing, or the weights are not exactly those of the model.
     """
     import torch
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
 
+    from .._conversion_io import readable_model
     from ..checkpoints import bundled_checkpoint
     from ..image_processing_stylevar import StyleVARImageProcessor
     from ..modeling_stylevar import StyleVARForConditionalGeneration
@@ -202,12 +212,9 @@ def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") 
         raise ValueError(f"`--device` must be present, but this machine has no {device!r}. Use --device cpu.")
     folder = bundled_checkpoint() if model is None else model
     dtype = dtype if dtype == "auto" else getattr(torch, dtype)
-    try:
+    with readable_model("--model", folder):
         image_processor = StyleVARImageProcessor.from_pretrained(folder)
         network, info = StyleVARForConditionalGeneration.from_pretrained(folder, dtype=dtype, output_loading_info=True)
-    except (RuntimeError, SafetensorError, StrictDataclassError) as error:
-        # transformers: shapes that differ; safetensors: a damaged file; huggingface_hub: a config of wrong types
-        raise ValueError(f"`--model` must be a model folder or Hub id, but {folder} is damaged: {error}") from error
     _check_weights(folder, info)
     device = None if device == "auto" else device
     return StyleVARPipeline(model=network, image_processor=image_processor, device=device)
@@ -296,8 +303,11 @@ def _paint(
     advance: "Callable[[StyleVARScaleState], None]",
 ) -> None:
     """Paints and saves some contents in one style. If one of them cannot be painted, the others still are."""
+    import torch
+
     if not readable:
         return
+    failure = None
     pairs, contents = zip(*readable, strict=True)
     try:
         results = pipe(
@@ -316,8 +326,12 @@ def _paint(
             previews=args.previews,
         )
     except ValueError as error:
+        failure = one_line(error)
+    except torch.OutOfMemoryError:
+        failure = OUT_OF_MEMORY
+    if failure is not None:  # not in `except`, where the traceback keeps the memory of the call that failed
         if len(readable) == 1:
-            report.fail([pairs[0].content.location, pairs[0].style.location], error)
+            report.fail([pairs[0].content.location, pairs[0].style.location], failure)
             return
         for one in readable:
             _paint(pipe, [one], style, args, report, advance)
@@ -328,18 +342,28 @@ def _paint(
 
 
 def _save_pair(pair: Pair, images: Any, previews: Any, args: argparse.Namespace, report: Report) -> None:
-    """Writes the images of a pair, and their previews."""
+    """Writes the images of a pair, and their previews. A file that cannot be written does not stop the others."""
+
+    def written(image: "PIL.Image.Image", path: Path) -> bool:
+        try:
+            save_image(image, path)
+        except (ValueError, OSError) as error:
+            report.fail([pair.content.location, pair.style.location], error)
+            return False
+        return True
+
     if args.num_images == 1:
         images, previews = [images], [previews]
     for k, (path, image) in enumerate(zip(pair.outputs, images, strict=True)):
         entry = {"content": pair.content.location, "style": pair.style.location, "output": str(path)}
         entry["seed"] = None if args.greedy else args.seed + k
-        save_image(image, path)
+        if not written(image, path):
+            continue
         if args.previews:
             paths = [path.with_stem(f"{path.stem}_scale{scale + 1}") for scale in range(len(previews[k]))]
-            for preview, preview_path in zip(previews[k], paths, strict=True):
-                save_image(preview, preview_path)
-            entry["previews"] = [str(preview_path) for preview_path in paths]
+            entry["previews"] = [
+                str(at) for at, preview in zip(paths, previews[k], strict=True) if written(preview, at)
+            ]
         report.outputs.append(entry)
         if not args.json and not args.quiet:
             sys.stdout.write(f"{path}\n")

@@ -15,6 +15,7 @@
 
 import argparse
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
+from uuid import uuid4
+
+from .base import one_line
 
 
 if TYPE_CHECKING:
@@ -74,7 +78,11 @@ def find_sources(name: str, location: str, recursive: bool) -> list[Source]:
         from ..image_processing_stylevar import load_image
 
         path = urlparse(location).path if location.startswith(("http://", "https://")) else location
-        return [Source(location, Path(path).stem or "image", load_image(location, name))]
+        try:
+            image = load_image(location, name)
+        except ValueError as error:
+            raise ValueError(with_mend_for_shells(error)) from error
+        return [Source(location, Path(path).stem or "image", image)]
     folder = Path(location)
     files = sorted(
         path
@@ -92,6 +100,11 @@ def find_sources(name: str, location: str, recursive: bool) -> list[Source]:
     # a.jpg and a.png in one folder keep their suffixes, or their results would have one name
     unique = [label.with_suffix("") if stems[str(label.with_suffix("")).lower()] == 1 else label for label in labels]
     return [Source(str(path), str(label)) for path, label in zip(files, unique, strict=True)]
+
+
+def with_mend_for_shells(error: Exception | str) -> str:
+    """The message in one line. Where it says to raise `max_image_pixels`, which no flag does, it says what helps."""
+    return re.sub(r"(?<=\. )[^.]*`max_image_pixels`.*", "Shrink the picture first.", one_line(error))
 
 
 def plan_outputs(args: argparse.Namespace, contents: Sequence[Source], styles: Sequence[Source]) -> list[Pair]:
@@ -132,7 +145,8 @@ def check_outputs(args: argparse.Namespace, pairs: Sequence[Pair]) -> None:
             raise ValueError(f"`--output` must not be an input, but got {str(path)!r} for both. Choose another.")
     if args.previews:
         outputs += [old for path in outputs for old in path.parent.glob(f"{escape(path.stem)}_scale*{path.suffix}")]
-    if existing := [path for path in outputs if path.exists() and (path.is_dir() or not args.overwrite)]:
+    # `os.path.exists`, not `Path.exists`: a name that is too long raises in the latter, and fails when it is written
+    if existing := [path for path in outputs if os.path.exists(path) and (path.is_dir() or not args.overwrite)]:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
         raise ValueError(
             f"`--output` must be new, but {str(existing[0])!r}{more} exists. Choose another, or --overwrite."
@@ -150,7 +164,7 @@ def save_image(image: "PIL.Image.Image", path: Path) -> None:
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{uuid4().hex}.part")  # short, whatever the length of the name
     try:
         image.save(part, format=Image.registered_extensions()[path.suffix.lower()], quality=95)
         os.replace(part, path)
