@@ -164,12 +164,13 @@ class TestSharedWork:
         one_style = model.generate(content=content, style=style.select([1, 1]), generator=make_generators(0, 1))
         assert torch.equal(one_style.sequences[1], expected.sequences[1])
 
-    def test_modulation_is_computed_once_per_layer(self):
+    def test_each_modulation_is_computed_once(self):
         model = make_model()
         calls = []
-        model.model.layers[0].modulation.register_forward_hook(lambda *_: calls.append(1))
+        for owner in (*model.model.layers, model.model.norm):
+            owner.modulation.register_forward_hook(lambda module, *_: calls.append(module))
         model.generate(*make_pair(model))
-        assert len(calls) == 1
+        assert len(calls) == len(set(calls)) == 3
 
     def test_cache_stores_each_key_and_value_once(self, monkeypatch):
         caches = []
@@ -357,12 +358,20 @@ class TestBadInput:
         ):
             model.generate(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64))
 
-    def test_nothing_is_encoded_before_the_check(self, monkeypatch):
+    @pytest.mark.parametrize(
+        "changes, name",
+        [
+            ({"style_pixel_values": torch.full((2, 3, 16, 16), 9.0)}, "style_pixel_values"),
+            ({"style_strength": 3.0}, "style_strength"),
+            ({"generator": make_generators(1)}, "generator"),
+        ],
+    )
+    def test_nothing_is_encoded_before_the_check(self, changes, name, monkeypatch):
         model = make_model()
-        monkeypatch.setattr(model.vq_model, "encode", lambda _: pytest.fail("encoded before the styles were checked"))
+        monkeypatch.setattr(model.vq_model, "encode", lambda _: pytest.fail("encoded before everything was checked"))
         contents, styles = make_pair(model)
-        with pytest.raises(ValueError, match="`style_pixel_values`"):
-            model.generate(contents, styles * 100)
+        with pytest.raises(ValueError, match=f"`{name}`"):
+            model.generate(**{"content_pixel_values": contents, "style_pixel_values": styles, **changes})
 
 
 def test_tiny_config_is_what_these_tests_count_on():

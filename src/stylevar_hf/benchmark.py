@@ -138,11 +138,7 @@ class Published:
     name = "published code"
 
     def __init__(self, code_dir: str | Path, vq_path: str | Path, model_path: str | Path):
-        if not (Path(code_dir) / "dist.py").is_file():
-            raise ValueError(
-                f"`--published-code` must be a checkout with `dist.py` in it, but got {code_dir}. Add that file from "
-                "FoundationVision/VAR; the published repository does not ship it."
-            )
+        self.check(code_dir, vq_path, model_path)
         try:
             import torchvision
         except ImportError as error:
@@ -170,6 +166,18 @@ class Published:
         for module, path in ((self.vae, vq_path), (self.model, model_path)):
             module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
             module.eval()
+
+    @staticmethod
+    def check(code_dir: str | Path, vq_path: str | Path, model_path: str | Path) -> None:
+        """Raise `ValueError` unless the checkout is complete and the files are there."""
+        if not (Path(code_dir) / "dist.py").is_file():
+            raise ValueError(
+                f"`--published-code` must be a checkout with `dist.py` in it, but got {code_dir}. Add that file from "
+                "FoundationVision/VAR; the published repository does not ship it."
+            )
+        for flag, path in (("--vq", vq_path), ("--checkpoint", model_path)):
+            if not Path(path).is_file():
+                raise ValueError(f"`{flag}` must be a file, but got {path}. Give the published `.pth`.")
 
     @torch.inference_mode()
     def run(self, content: torch.Tensor, style: torch.Tensor) -> dict[str, float]:
@@ -301,6 +309,8 @@ def measure(
     torch_device = torch.device(device)
     if device != "cpu" and not getattr(torch, device).is_available():
         raise ValueError(f"`--device` must be present, but this machine has no {device!r}. Use --device cpu.")
+    if published:
+        Published.check(*published)
     # First, while this process is small: a child's peak is never below its parent's at the fork.
     memory = {}
     for code, name, batch_size in itertools.product((Published.name, Ours.name), dtypes, batch_sizes):

@@ -162,6 +162,7 @@ class StyleVARCache:
 
     def __init__(self, config: StyleVARConfig):
         self.layers = [StyleVARLayerCache(config.sequence_length) for _ in range(config.num_hidden_layers)]
+        self.final_modulation: torch.Tensor | None = None  # (B, 2, D), of the norm before the head
 
     @property
     def nbytes(self) -> int:
@@ -353,11 +354,14 @@ class StyleVARGenerationMixin(GenerationMixin):
                 "It counts the images of each pair."
             )
 
+        batch_size = self._check_pair(content_pixel_values, style_pixel_values, content, style)
+        _check_generators(generator, batch_size * num_return_sequences)
+        blend_alphas = self.model.get_blend_alphas(style_strength, batch_size, torch.device("cpu"))
+
         # 2. Encode each image once
-        content, style = self._encode_pair(content_pixel_values, style_pixel_values, content, style)
-        num_images = len(content.embedding) * num_return_sequences
-        _check_generators(generator, num_images)
-        blend_alphas = self.model.get_blend_alphas(style_strength, len(content.embedding), content.embedding.device)
+        content = self.encode_content(content_pixel_values) if content is None else content
+        style = self.encode_style(style_pixel_values) if style is None else style
+        blend_alphas = blend_alphas.to(content.embedding.device)
         guides = self.model.embed_guides(style.features, content.features)
 
         # 3. Generate scale by scale

@@ -287,9 +287,16 @@ class StyleVARFinalNorm(nn.Module):
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, elementwise_affine=False)
         self.modulation = StyleVARModulation(config.hidden_size, num_vectors=2)
 
-    def forward(self, hidden_states: torch.Tensor, style_embedding: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, hidden_states: torch.Tensor, style_embedding: torch.Tensor, cache: StyleVARCache | None = None
+    ) -> torch.Tensor:
         repeats = hidden_states.shape[0] // style_embedding.shape[0]
-        scale, shift = _repeat(self.modulation(style_embedding), repeats).unsqueeze(2).unbind(dim=1)
+        modulation = None if cache is None else cache.final_modulation
+        if modulation is None:
+            modulation = self.modulation(style_embedding)
+        if cache is not None:
+            cache.final_modulation = modulation
+        scale, shift = _repeat(modulation, repeats).unsqueeze(2).unbind(dim=1)
         return modulate(self.norm(hidden_states), scale, shift)
 
 
@@ -470,7 +477,7 @@ class StyleVARModel(StyleVARPreTrainedModel):
         for index, layer in enumerate(self.layers):
             layer_cache = None if cache is None else cache.layers[index]
             hidden_states = layer(hidden_states, guides, style_embedding, blend_alphas, attention_mask, layer_cache)
-        return self.norm(hidden_states, style_embedding)
+        return self.norm(hidden_states, style_embedding, cache)
 
     def forward(
         self,
@@ -601,13 +608,14 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
         _check_batch(f"{role}_codes", len(codes), len(pixel_values))
         return codes, self.vq_model.cumulative_features(codes)
 
-    def _encode_pair(
+    def _check_pair(
         self,
         content_pixel_values: torch.Tensor | None,
         style_pixel_values: torch.Tensor | None,
         content: StyleVARReference | None,
         style: StyleVARReference | None,
-    ) -> tuple[StyleVARReference, StyleVARReference]:
+    ) -> int:
+        """The number of pairs, once it is sure that each image is given once and fits."""
         given = {"content": (content, content_pixel_values), "style": (style, style_pixel_values)}
         for role, pair in given.items():
             if sum(value is not None for value in pair) != 1:
@@ -621,9 +629,7 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
             len(pixels) if reference is None else len(reference.embedding) for reference, pixels in given.values()
         )
         _check_batch("style_pixel_values", num_styles, num_contents)
-        content = self.encode_content(content_pixel_values) if content is None else content
-        style = self.encode_style(style_pixel_values) if style is None else style
-        return content, style
+        return num_contents
 
     def forward(
         self,
