@@ -38,9 +38,12 @@ CORE = [
     "tqdm>=4.70,<5",
 ]
 
+IMAGES = ["scikit-image>=0.26,<0.27", "scipy>=1.17,<2"]  # procedural triplets and measures
+
 EXTRAS = {
-    "train": ["accelerate>=1.15,<2", "trl>=1.15,<1.17", "peft>=0.21,<0.22", "datasets>=5.2,<6"],
+    "train": ["accelerate>=1.15,<2", "trl>=1.15,<1.17", "peft>=0.21,<0.22", "datasets>=5.2,<6", *IMAGES],
     "eval": [
+        *IMAGES,
         "evaluate>=0.4.6,<0.5",
         "lpips>=0.1.4,<0.2",
         "torchmetrics>=1.9,<2",
@@ -56,7 +59,8 @@ EXTRAS = {
         "datasets>=5.2,<6",
         "peft>=0.21,<0.22",
         "torchvision>=0.29,<0.30",  # the reference that resizing and ResNet-18 are compared with
-        "scikit-image>=0.26,<0.27",
+        *IMAGES,
+        "trl>=1.15,<1.17",
         "ruff>=0.17.6,<0.18",
     ],
 }

@@ -1,0 +1,98 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+How good a checkpoint is: measures, controls, reports and galleries.
+
+Needs scikit-image (`pip install "stylevar-hf[eval]"`). A module is imported when one of its names is first asked for.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+
+_MODULES = {
+    "controls": ("derangement", "reinhard_transfer", "return_content", "return_style"),
+    "gallery": ("draw_gallery", "make_gallery", "save_gallery"),
+    "image_measures": (
+        "colour_distance",
+        "colour_signature",
+        "mean_colour_difference",
+        "peak_signal_to_noise_ratio",
+        "signature_distance",
+        "structural_similarity",
+        "texture_distance",
+        "texture_signature",
+    ),
+    "intervals": ("Estimate", "bootstrap_mean"),
+    "model_checks": ("evaluate_identity", "evaluate_reconstruction", "evaluate_strength", "StrengthReport"),
+    "triplet_report": ("TripletReport", "TripletSetReport", "evaluate_triplets"),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+if TYPE_CHECKING:
+    from .controls import derangement, reinhard_transfer, return_content, return_style
+    from .gallery import draw_gallery, make_gallery, save_gallery
+    from .image_measures import (
+        colour_distance,
+        colour_signature,
+        mean_colour_difference,
+        peak_signal_to_noise_ratio,
+        signature_distance,
+        structural_similarity,
+        texture_distance,
+        texture_signature,
+    )
+    from .intervals import Estimate, bootstrap_mean
+    from .model_checks import StrengthReport, evaluate_identity, evaluate_reconstruction, evaluate_strength
+    from .triplet_report import TripletReport, TripletSetReport, evaluate_triplets
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+__all__ = [
+    "Estimate",
+    "StrengthReport",
+    "TripletReport",
+    "TripletSetReport",
+    "bootstrap_mean",
+    "colour_distance",
+    "colour_signature",
+    "derangement",
+    "draw_gallery",
+    "evaluate_identity",
+    "evaluate_reconstruction",
+    "evaluate_strength",
+    "evaluate_triplets",
+    "make_gallery",
+    "mean_colour_difference",
+    "peak_signal_to_noise_ratio",
+    "reinhard_transfer",
+    "return_content",
+    "return_style",
+    "save_gallery",
+    "signature_distance",
+    "structural_similarity",
+    "texture_distance",
+    "texture_signature",
+]

@@ -1,0 +1,90 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Means with bootstrap intervals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """
+    A mean and its 95% bootstrap interval.
+
+    Args:
+        mean (`float`): The mean over pairs.
+        low (`float`): Lower end of the interval.
+        high (`float`): Upper end.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 if the whole interval is above or below 0, else 0."""
+        return int(self.low > 0) - int(self.high < 0)
+
+    def format(self, digits: int = 3) -> str:
+        """`mean [low, high]`, with so many digits after the point."""
+        return f"{self.mean:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+
+
+def bootstrap_mean(
+    values: Sequence[float] | np.ndarray,
+    groups: Sequence[Any] | None = None,
+    num_resamples: int = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """
+    Mean with a percentile bootstrap interval (Efron and Tibshirani 1993, "An Introduction to the Bootstrap", ch. 13).
+
+    Args:
+        values (sequence of `float`):
+            One per pair.
+        groups (sequence, *optional*):
+            A name for each value, such as its content: groups are then drawn as wholes, for pairs that share a
+            content are not independent.
+        num_resamples (`int`, *optional*, defaults to 2000):
+            How often to draw.
+        seed (`int`, *optional*, defaults to 0):
+            Of the draws. With the same seed and groups the same pairs are drawn.
+
+    Returns:
+        [`Estimate`]
+
+    Raises:
+        ValueError: If there are no values, some are not finite, or the groups do not fit.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
+        raise ValueError(f"`values` must be one or more finite numbers, but got {values}. Check how they were made.")
+    if groups is not None and len(groups) != len(values):
+        raise ValueError(f"`groups` must hold {len(values)} names, but got {len(groups)}. Give one for each value.")
+    names = np.arange(len(values)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    sums, counts = np.bincount(names, values), np.bincount(names)
+    drawn = np.random.default_rng(seed).integers(0, len(sums), (num_resamples, len(sums)))
+    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(float(values.mean()), float(low), float(high))
+
+
+__all__ = ["Estimate", "bootstrap_mean"]
