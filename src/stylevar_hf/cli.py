@@ -24,11 +24,11 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import benchmark, convert, stylize
+from .commands import benchmark, convert, data, stylize
 from .commands.base import EXIT_BAD_INPUT, report_error
 
 
-COMMANDS = (stylize.COMMAND, convert.COMMAND, benchmark.COMMAND)
+COMMANDS = (stylize.COMMAND, convert.COMMAND, benchmark.COMMAND, data.COMMAND)
 
 
 class OneLineParser(argparse.ArgumentParser):

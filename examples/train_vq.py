@@ -1,0 +1,177 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Train a multi-scale VQ-VAE, the tokenizer of StyleVAR, on any images.
+
+```bash
+python examples/train_vq.py --dataset procedural --num_train_triplets 5000 --base_channels 16 \
+    --channel_multipliers 1 2 4 6 --patch_nums 1 2 4 6 8 --output_dir vq64 --max_steps 3000 --eval_strategy steps \
+    --eval_steps 500 --save_steps 500
+
+# the same weights on a longer ladder, that is, on larger images
+python examples/train_vq.py --dataset procedural --init_from vq64 --patch_nums 1 2 3 4 6 8 10 13 16 --output_dir vq128
+
+# options from a file; a run that was stopped goes on
+python examples/train_vq.py --config vq.yaml --resume_from_checkpoint last
+```
+
+Under `accelerate launch` it trains on several processes (DDP).
+"""
+
+import logging
+import os
+from dataclasses import dataclass, field
+
+import datasets
+from transformers import set_seed
+from transformers.trainer_utils import get_last_checkpoint
+from trl import TrlParser
+
+from stylevar_hf import StyleVARImageProcessor, StyleVARVQConfig, StyleVARVQModel
+from stylevar_hf.training.vq_config import StyleVARVQTrainerConfig
+from stylevar_hf.training.vq_trainer import StyleVARVQTrainer
+
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class DataArguments:
+    """
+    Where images come from. A dataset is `procedural[:SPLIT]`, `imagefolder:DIR`, `disk:DIR` (written by
+    `save_to_disk`) or the id of a dataset on the Hub, `ID[:SPLIT]`. Every image column of it is used, or those named
+    by `--image_columns`.
+    """
+
+    dataset: str = field(default="procedural", metadata={"help": "Training images."})
+    eval_dataset: list[str] | None = field(
+        default=None,
+        metadata={"help": "One or more. Default: procedural:in_distribution, or a part of the training set."},
+    )
+    num_train_triplets: int = field(default=5000, metadata={"help": "Rows of the procedural training set."})
+    num_eval_rows: int = field(default=32, metadata={"help": "Rows of each validation set, at most."})
+    streaming: bool = field(
+        default=False, metadata={"help": "An endless procedural stream, or a Hub dataset unsaved."}
+    )
+
+
+@dataclass
+class ModelArguments:
+    """The tokenizer: a folder (or Hub id) or sizes."""
+
+    model: str | None = field(default=None, metadata={"help": "Train this checkpoint on, with its own ladder."})
+    init_from: str | None = field(
+        default=None, metadata={"help": "Weights of this checkpoint on the ladder given by --patch_nums."}
+    )
+    patch_nums: list[int] | None = field(default=None, metadata={"help": "Ladder. Default: 1 2 3 4 5 6 8."})
+    base_channels: int = field(default=16, metadata={"help": "Channels at full resolution."})
+    channel_multipliers: list[int] = field(
+        default_factory=lambda: [1, 2, 4, 6], metadata={"help": "Factor per resolution, fine to coarse."}
+    )
+    num_res_blocks: int = field(default=1, metadata={"help": "Residual blocks per resolution."})
+    codebook_size: int = field(default=1024, metadata={"help": "Codebook vectors."})
+    latent_channels: int = field(default=16, metadata={"help": "Channels of a codebook vector."})
+    num_shared_phi: int = field(default=4, metadata={"help": "Convolutions after upsampling, shared by the scales."})
+    norm_num_groups: int = field(default=8, metadata={"help": "Groups of every GroupNorm."})
+    commitment_weight: float = field(default=0.25, metadata={"help": "Weight of the commitment term."})
+
+
+def build_model(arguments: ModelArguments) -> StyleVARVQModel:
+    """A new tokenizer, or a saved one, also on another ladder."""
+    if arguments.model is not None and arguments.init_from is not None:
+        raise ValueError(
+            f"`--model` must be left out with `--init_from`, but got {arguments.model!r}. Use --init_from with "
+            "--patch_nums for another ladder, --model to train on with the same one."
+        )
+    if arguments.model is not None:
+        return StyleVARVQModel.from_pretrained(arguments.model)
+    if arguments.init_from is not None:
+        saved = StyleVARVQConfig.from_pretrained(arguments.init_from)
+        ladder = arguments.patch_nums or saved.patch_nums
+        config = StyleVARVQConfig(**{**saved.to_dict(), "patch_nums": ladder})
+        return StyleVARVQModel.from_pretrained(arguments.init_from, config=config)
+    sizes = {name: getattr(arguments, name) for name in ModelArguments.__dataclass_fields__}
+    del sizes["model"], sizes["init_from"]
+    sizes["patch_nums"] = sizes["patch_nums"] or (1, 2, 3, 4, 5, 6, 8)
+    return StyleVARVQModel(StyleVARVQConfig(**sizes))
+
+
+def load_rows(name: str, arguments: DataArguments, image_size: int, seed: int, num_rows: int, split: str):
+    """One dataset by its name, see [`DataArguments`]."""
+    kind, _, rest = name.partition(":")
+    if kind == "procedural":
+        from stylevar_hf.data.procedural import load_procedural, stream_procedural
+
+        # Larger than the crops, so that crops of every scale are sharp.
+        size = max(image_size, 128)
+        if arguments.streaming and split == "train":
+            return stream_procedural(split=rest or split, seed=seed, image_size=size)
+        return load_procedural(num_rows, split=rest or split, seed=seed, image_size=size)
+    if kind == "imagefolder":
+        return datasets.load_dataset("imagefolder", data_dir=rest, split="train")
+    if kind == "disk":
+        rows = datasets.load_from_disk(rest)
+        return rows[split if split in rows else "train"] if isinstance(rows, datasets.DatasetDict) else rows
+    return datasets.load_dataset(kind, split=rest or split, streaming=arguments.streaming and split == "train")
+
+
+def load_data(arguments: DataArguments, image_size: int, seed: int):
+    """Training rows and validation rows (a `dict` where several sets are named)."""
+    train = load_rows(arguments.dataset, arguments, image_size, seed, arguments.num_train_triplets, "train")
+    names = arguments.eval_dataset
+    if names is None and arguments.dataset.startswith("procedural"):
+        names = ["procedural:in_distribution"]
+    if names is None:
+        if not isinstance(train, datasets.Dataset):
+            return train, None
+        held_out = min(arguments.num_eval_rows, max(1, len(train) // 20))
+        parts = train.train_test_split(test_size=held_out, seed=seed)
+        return parts["train"], parts["test"]
+    sets = {}
+    for name in names:
+        rows = load_rows(name, arguments, image_size, seed, arguments.num_eval_rows, "validation")
+        rows = rows.shuffle(seed=seed).select(range(min(len(rows), arguments.num_eval_rows)))
+        sets["_".join(part for part in name.replace("/", ":").split(":") if part)] = rows
+    return train, sets if len(sets) > 1 else next(iter(sets.values()))
+
+
+def main() -> None:
+    parser = TrlParser((DataArguments, ModelArguments, StyleVARVQTrainerConfig))
+    data_arguments, model_arguments, args = parser.parse_args_and_config()
+    set_seed(args.seed)
+    model = build_model(model_arguments)
+    train_dataset, eval_dataset = load_data(data_arguments, model.config.image_size, args.seed)
+    side = model.config.image_size
+    trainer = StyleVARVQTrainer(
+        model=model,
+        args=args,
+        train_dataset=train_dataset,
+        eval_dataset=eval_dataset,
+        processing_class=StyleVARImageProcessor(size={"height": side, "width": side}),
+    )
+    resume = args.resume_from_checkpoint
+    if resume == "last":
+        resume = get_last_checkpoint(args.output_dir) if os.path.isdir(args.output_dir) else None
+        if resume is None:
+            logger.warning("%s holds no checkpoint yet: training starts from step 0.", args.output_dir)
+    trainer.train(resume_from_checkpoint=resume)
+    trainer.save_model()
+    if eval_dataset is not None:
+        metrics = trainer.evaluate()
+        trainer.log_metrics("eval", metrics)
+        trainer.save_metrics("eval", metrics)
+
+
+if __name__ == "__main__":
+    main()

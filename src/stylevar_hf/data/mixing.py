@@ -1,0 +1,276 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Several datasets as one: one after the other, mixed with weights, or mixed with weights that change by the epoch."""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from transformers import TrainerCallback
+
+from ._messages import IMAGE_COLUMNS, invalid
+
+
+STOPPING_STRATEGIES = ("first_exhausted", "all_exhausted", "all_exhausted_without_replacement")
+
+
+def concatenate(
+    parts: "Sequence[datasets.Dataset | datasets.IterableDataset]",
+) -> "datasets.Dataset | datasets.IterableDataset":
+    """
+    One dataset after the other.
+
+    Args:
+        parts (`Sequence[datasets.Dataset | datasets.IterableDataset]`):
+            If one of them is a stream, the result is one.
+
+    Returns:
+        With the columns that all parts have.
+
+    Raises:
+        ValueError: If there are no parts, or if only some of them have a target.
+    """
+    return datasets.concatenate_datasets(_aligned(parts))
+
+
+def mix_datasets(
+    parts: "Sequence[datasets.Dataset | datasets.IterableDataset]",
+    weights: Sequence[float] | None = None,
+    seed: int = 0,
+    stopping: str = "first_exhausted",
+) -> "datasets.Dataset | datasets.IterableDataset":
+    """
+    Draws each row from one of several datasets, each in its own order.
+
+    Args:
+        parts (`Sequence[datasets.Dataset | datasets.IterableDataset]`):
+            If one of them is a stream, the result is one.
+        weights (`Sequence[float]`, *optional*):
+            How often each part is drawn from, relative to the others; not negative. By default the parts take turns.
+        seed (`int`, *optional*, defaults to 0):
+            Of the draws.
+        stopping (`str`, *optional*, defaults to `"first_exhausted"`):
+            `"first_exhausted"`: until a part runs out. `"all_exhausted"`: until every part has been used up once;
+            shorter ones start again. `"all_exhausted_without_replacement"`: until every row has come once.
+
+    Returns:
+        With the columns that all parts have.
+
+    Raises:
+        ValueError: If there are no parts, only some of them have a target, or `weights` or `stopping` do not fit.
+    """
+    if stopping not in STOPPING_STRATEGIES:
+        raise invalid("stopping", f"one of {STOPPING_STRATEGIES}", repr(stopping), "Choose one.")
+    parts = _aligned(parts)
+    if weights is not None:
+        weights = _probabilities(weights, len(parts))
+        # A part that is never drawn from would also never be exhausted.
+        parts = [part for part, weight in zip(parts, weights, strict=True) if weight > 0]
+        weights = [weight for weight in weights if weight > 0]
+    return datasets.interleave_datasets(parts, probabilities=weights, seed=seed, stopping_strategy=stopping)
+
+
+def with_index(
+    dataset: "datasets.Dataset | datasets.IterableDataset",
+) -> "datasets.Dataset | datasets.IterableDataset":
+    """
+    Adds the column `index`, the row's number, from which the augmentation of a row is drawn. Add it last, after
+    mixing, so that a row that occurs twice is changed in two ways.
+    """
+    if isinstance(dataset, datasets.IterableDataset):
+        features = dataset.features
+        if features is not None:
+            features = datasets.Features({**features, "index": datasets.Value("int64")})
+        return dataset.map(lambda _, index: {"index": index}, with_indices=True, features=features)
+    if "index" in dataset.column_names:
+        dataset = dataset.remove_columns("index")
+    return dataset.add_column("index", np.arange(len(dataset)))
+
+
+class CurriculumDataset(torch.utils.data.Dataset):
+    """
+    A mixture whose weights change by the epoch: easy data first, say, or more and more of one's own style.
+
+    It is a map-style dataset of constant length, as `Trainer` needs it to count its steps. Which rows an epoch shows
+    depends on the seed and the epoch alone. A part is shown in a new order each epoch, and again from the start if the
+    epoch asks for more rows than it has.
+
+    Args:
+        parts (`Sequence[datasets.Dataset]`):
+            The datasets to mix.
+        weights (`Sequence[Sequence[float]]` or `Callable[[int], Sequence[float]]`):
+            One row of weights per epoch, of which the last holds for all later epochs; or a function of the epoch.
+        num_rows (`int`, *optional*):
+            Rows per epoch. Defaults to those of all parts together.
+        seed (`int`, *optional*, defaults to 0):
+            Of the draws.
+
+    Raises:
+        ValueError: If a part is a stream or empty, only some parts have a target, or `weights` do not fit.
+
+    Example:
+
+    ```python
+    >>> curriculum = CurriculumDataset([easy, hard], weights=[(1.0, 0.0), (0.5, 0.5), (0.2, 0.8)])
+    >>> trainer = StyleVARSFTTrainer(..., train_dataset=curriculum, callbacks=[EpochCallback(curriculum)])
+    ```
+    """
+
+    def __init__(
+        self,
+        parts: "Sequence[datasets.Dataset]",
+        weights: Sequence[Sequence[float]] | Callable[[int], Sequence[float]],
+        num_rows: int | None = None,
+        seed: int = 0,
+    ):
+        if any(isinstance(part, datasets.IterableDataset) for part in parts):
+            raise invalid("parts", "datasets with a length", "a stream", "Use `mix_datasets` for streams.")
+        if not all(len(part) for part in parts):
+            raise invalid("parts", "without empty datasets", [len(part) for part in parts], "Leave them out.")
+        if num_rows is not None and num_rows < 1:
+            raise invalid("num_rows", "positive", num_rows, "Leave it out for all rows.")
+        if not callable(weights) and len(weights) == 0:
+            raise invalid("weights", "given for an epoch or more", "none", "Give one row of weights per epoch.")
+        self.rows = concatenate(parts)
+        self.seed = seed
+        self._weights = weights
+        # Per part, the numbers of its rows in `self.rows`.
+        ends = np.cumsum([len(part) for part in parts])
+        self._members = [np.arange(end - len(part), end) for end, part in zip(ends, parts, strict=True)]
+        self._num_rows = num_rows or len(self.rows)
+        self._drawn: tuple[int, np.ndarray] | None = None
+        # In shared memory: workers of a data loader that outlive an epoch hold a copy of this object.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        for epoch in range(0 if callable(weights) else len(weights)):
+            self.weights(epoch)
+
+    @property
+    def epoch(self) -> int:
+        return int(self._epoch)
+
+    @property
+    def column_names(self) -> list[str]:
+        return [*self.rows.column_names, "index"]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Starts an epoch. `Trainer` does not call this: see [`EpochCallback`]."""
+        self._epoch.fill_(epoch)
+
+    def weights(self, epoch: int) -> list[float]:
+        """The share of each part in an epoch; they sum to 1."""
+        weights = (
+            self._weights(epoch) if callable(self._weights) else self._weights[min(epoch, len(self._weights) - 1)]
+        )
+        return _probabilities(weights, len(self._members))
+
+    def indices(self, epoch: int) -> np.ndarray:
+        """The rows of `self.rows` that an epoch shows (int64 of shape `(len(self),)`)."""
+        if self._drawn is None or self._drawn[0] != epoch:
+            generator = np.random.default_rng([self.seed, epoch])
+            weights = [
+                weight if len(rows) else 0 for weight, rows in zip(self.weights(epoch), self._members, strict=True)
+            ]
+            if not sum(weights):
+                raise invalid(
+                    "weights", f"positive for a part with rows in epoch {epoch}", weights, "Check the parts."
+                )
+            choice = generator.choice(len(weights), size=self._num_rows, p=np.divide(weights, sum(weights)))
+            drawn = np.empty(self._num_rows, dtype=np.int64)
+            for part, rows in enumerate(self._members):
+                places = np.flatnonzero(choice == part)
+                if len(places):
+                    rounds = -(-len(places) // len(rows))
+                    order = np.concatenate([generator.permutation(rows) for _ in range(rounds)])
+                    drawn[places] = order[: len(places)]
+            self._drawn = (epoch, drawn)
+        return self._drawn[1]
+
+    def epoch_dataset(self, epoch: int) -> "datasets.Dataset":
+        """What an epoch shows, as a dataset of its own."""
+        return self.rows.select(self.indices(epoch))
+
+    def without_rows(self, rows: Collection[int]) -> "CurriculumDataset":
+        """The same curriculum without some rows of `self.rows`; the weights and the length stay."""
+        copy = object.__new__(CurriculumDataset)
+        copy.__dict__.update(self.__dict__, _drawn=None)
+        copy._members = [members[~np.isin(members, list(rows))] for members in self._members]
+        return copy
+
+    def __len__(self) -> int:
+        return self._num_rows
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is out of range for {len(self)} rows")
+        index = int(index) % len(self)
+        return {**self.rows[int(self.indices(self.epoch)[index])], "index": index}
+
+
+class EpochCallback(TrainerCallback):
+    """
+    Tells datasets and collators which epoch begins, also after a resumption.
+
+    `Trainer` itself does not: accelerate hands the epoch to the sampler, and to the dataset only where the sampler
+    takes none; to a collator never.
+
+    Args:
+        *targets:
+            Objects with `set_epoch(epoch)`, such as [`CurriculumDataset`] and [`StyleVARTripletCollator`].
+    """
+
+    def __init__(self, *targets: Any):
+        self.targets = targets
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        epoch = int(state.epoch or 0)  # a resumed run begins inside an epoch
+        for target in self.targets:
+            target.set_epoch(epoch)
+
+
+def _aligned(parts: Sequence) -> list:
+    """The parts with the same columns in the same order, all streams if one is."""
+    parts = list(parts)
+    if not parts:
+        raise invalid("parts", "one dataset or more", "none", "Check how they were loaded.")
+    columns = [list(part.column_names or part.features or ()) for part in parts]
+    if any("target" in one for one in columns) and not all("target" in one for one in columns):
+        without = [index for index, one in enumerate(columns) if "target" not in one]
+        mend = "Remove the column from the others, or leave these out."
+        raise invalid("parts", "all with a target or all without", f"no target in parts {without}", mend)
+    common = [column for column in columns[0] if all(column in one for one in columns)]
+    if missing := {"content", "style"} - set(common):
+        raise invalid("parts", "datasets with content and style", f"no {sorted(missing)} in some", "Rename columns.")
+    if any(isinstance(part, datasets.IterableDataset) for part in parts):
+        parts = [part if isinstance(part, datasets.IterableDataset) else part.to_iterable_dataset() for part in parts]
+    return [_image_columns(part.select_columns(common), common) for part in parts]
+
+
+def _image_columns(part, columns: Sequence[str]):
+    for column in columns:
+        if column in IMAGE_COLUMNS and not isinstance((part.features or {}).get(column), datasets.Image):
+            part = part.cast_column(column, datasets.Image())
+    return part
+
+
+def _probabilities(weights: Sequence[float], count: int) -> list[float]:
+    weights = [float(weight) for weight in weights]
+    if len(weights) != count or not all(weight >= 0 for weight in weights) or not 0 < sum(weights) < float("inf"):
+        mend = "They need not sum to 1."
+        raise invalid("weights", f"{count} numbers (one per part), not negative, not all zero", weights, mend)
+    return [weight / sum(weights) for weight in weights]
+
+
+__all__ = ["CurriculumDataset", "EpochCallback", "concatenate", "mix_datasets", "with_index"]

@@ -1,0 +1,387 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Codes of all images of a data set, computed once and kept on disk.
+
+The tokenizer does not change while the transformer is trained, so its codes do not either. A cache belongs to one
+tokenizer (a hash of the weights that make codes and of the image processor) and to one data set (its fingerprint),
+and holds 16-bit codes only: `2 * L` bytes per image.
+
+Augmented images have other codes: a cache holds those of the images as they are, and is refused with augmentation.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+from transformers.utils import logging
+
+from ..image_processing_stylevar import StyleVARImageProcessor, load_image
+from ..modeling_stylevar_vq import StyleVARVQModel
+from ._messages import check_columns, invalid
+from .collator import CODE_COLUMNS
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+logger = logging.get_logger(__name__)
+
+# Rows per file: what is lost when the computation is killed.
+SHARD_SIZE = 2048
+_TOKENIZER_FILE = "tokenizer.json"
+_LAYOUT_FILE = "layout.json"
+# What the description of a data set says of the codes in it.
+_MARK = "StyleVAR codes of tokenizer {}"
+# What decides about the pixels that the tokenizer sees.
+_PROCESSOR_FIELDS = (
+    "do_resize",
+    "size",
+    "resample",
+    "resize_mode",
+    "do_rescale",
+    "rescale_factor",
+    "do_normalize",
+    "image_mean",
+    "image_std",
+)
+
+
+def tokenizer_hash(vq_model: StyleVARVQModel, image_processor: StyleVARImageProcessor) -> str:
+    """
+    What identifies codes: a hash of the weights that make them, of the ladder, and of the image processor's options.
+
+    The decoder is left out, and the stored precision does not matter.
+
+    Args:
+        vq_model ([`StyleVARVQModel`]):
+            The tokenizer.
+        image_processor ([`StyleVARImageProcessor`]):
+            What prepares its images.
+
+    Returns:
+        `str`: 16 hexadecimal digits.
+    """
+    processor = image_processor.to_dict()
+    options = {name: processor.get(name, getattr(image_processor, name, None)) for name in _PROCESSOR_FIELDS}
+    config = vq_model.config
+    options.update(patch_nums=config.patch_nums, phi_indices=config.phi_indices, residual_ratio=config.residual_ratio)
+    digest = hashlib.sha256(json.dumps(options, sort_keys=True, default=_plain).encode())
+    for name, tensor in sorted(vq_model.state_dict().items()):
+        if not name.startswith(("decoder.", "post_quant_conv.")):
+            digest.update(name.encode())
+            digest.update(tensor.detach().float().cpu().contiguous().numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    """Sizes, enumerations and numpy numbers as JSON knows them."""
+    return dict(value) if hasattr(value, "keys") else int(value)
+
+
+def tokenizers_of(dataset: "Dataset") -> set[str]:
+    """Hashes of the tokenizers that made the codes in a data set; empty if it holds none or they are not marked."""
+    description = getattr(getattr(dataset, "info", None), "description", None) or ""
+    return set(re.findall(_MARK.format("([0-9a-f]{16})"), description))
+
+
+def check_cached_tokens(
+    dataset: "Dataset", vq_model: StyleVARVQModel, image_processor: StyleVARImageProcessor, name: str = "dataset"
+) -> None:
+    """
+    Refuse codes that another tokenizer made. Codes of unknown origin are let through.
+
+    Raises:
+        ValueError: If the codes come from another tokenizer.
+    """
+    found = tokenizers_of(dataset)
+    if not found:
+        return
+    expected = tokenizer_hash(vq_model, image_processor)
+    if found != {expected}:
+        raise invalid(
+            name,
+            f"without cached codes, or with those of this model's tokenizer ({expected})",
+            f"codes of tokenizer {', '.join(sorted(found))}",
+            "Make the cache again with this model's `vq_model` and image processor.",
+        )
+
+
+def cache_tokens(
+    dataset: "Dataset",
+    vq_model: StyleVARVQModel,
+    image_processor: StyleVARImageProcessor,
+    cache_dir: str | os.PathLike,
+    batch_size: int = 32,
+    num_workers: int = 0,
+    *,
+    shard_size: int = SHARD_SIZE,
+    process_index: int = 0,
+    num_processes: int = 1,
+    wait_for_everyone: Callable[[], None] | None = None,
+    progress: bool = True,
+) -> "Dataset":
+    """
+    Add the codes of every image to a data set, from disk where they are there already.
+
+    A killed computation goes on with the first file that is missing. An image that occurs in many rows (a content
+    under eighty styles) is encoded once.
+
+    Args:
+        dataset (`datasets.Dataset`):
+            Columns `content`, `style` and, optionally, `target` (`datasets.Image`).
+        vq_model ([`StyleVARVQModel`]):
+            The tokenizer, on the device it shall run on.
+        image_processor ([`StyleVARImageProcessor`]):
+            The one that training uses.
+        cache_dir (`str` or `os.PathLike`):
+            Folder of the caches of one tokenizer; each data set gets its own folder in it.
+        batch_size (`int`, *optional*, defaults to 32):
+            Images per call of the tokenizer.
+        num_workers (`int`, *optional*, defaults to 0):
+            Threads that decode images while the tokenizer runs.
+        shard_size (`int`, *optional*, defaults to 2048):
+            Rows per file.
+        process_index, num_processes (`int`, *optional*):
+            Several processes divide the files among themselves.
+        wait_for_everyone (`Callable`, *optional*):
+            Where processes wait for each other, such as `accelerator.wait_for_everyone`.
+        progress (`bool`, *optional*, defaults to `True`):
+            Whether to show a progress bar.
+
+    Returns:
+        `datasets.Dataset`: the same rows with the columns `content_codes`, `style_codes` and, if there is a target,
+        `labels`: lists of `L` unsigned 16-bit numbers, mapped into memory from `cache_dir`.
+
+    Raises:
+        ValueError: If `cache_dir` belongs to another tokenizer, the data set is a stream or has no images, or an
+            image cannot be decoded.
+    """
+    import datasets
+
+    _check_arguments(dataset, vq_model, batch_size, shard_size, num_workers)
+    identity = tokenizer_hash(vq_model, image_processor)
+    folder = _open_cache(Path(cache_dir).expanduser(), identity, dataset, shard_size, process_index == 0)
+    if wait_for_everyone is not None:
+        wait_for_everyone()
+    layout = json.loads((folder / _LAYOUT_FILE).read_text(encoding="utf-8"))
+    shards = _shards(folder, layout)
+    mine = [shard for index, shard in enumerate(shards) if index % num_processes == process_index]
+    missing = [shard for shard in mine if not shard[0].exists()]
+    if missing:
+        rows = sum(end - start for _, start, end in mine)
+        done = rows - sum(end - start for _, start, end in missing)
+        with tqdm(total=rows, initial=done, desc="Caching codes", unit="row", disable=not progress) as bar:
+            encoder = _ShardEncoder(dataset, vq_model, image_processor, batch_size, num_workers)
+            for path, start, end in missing:
+                _write_shard(path, encoder(start, end, bar), identity)
+    if wait_for_everyone is not None:
+        wait_for_everyone()
+
+    codes = datasets.concatenate_datasets([datasets.Dataset.from_file(str(path)) for path, _, _ in shards])
+    dataset = dataset.remove_columns([column for column in CODE_COLUMNS if column in dataset.column_names])
+    cached = datasets.concatenate_datasets([dataset, codes], axis=1)
+    cached.info.description = "\n\n".join(part for part in (dataset.info.description, _MARK.format(identity)) if part)
+    return cached
+
+
+def _check_arguments(
+    dataset: "Dataset", vq_model: StyleVARVQModel, batch_size: int, shard_size: int, num_workers: int
+) -> None:
+    import datasets
+
+    if not isinstance(dataset, datasets.Dataset):
+        mend = "Streams have no end to cache: leave the cache off, or take the first rows as a `Dataset`."
+        raise invalid("dataset", "a `datasets.Dataset`", type(dataset).__name__, mend)
+    check_columns(dataset.column_names, ("content", "style"))
+    for column in CODE_COLUMNS.values():
+        if column in dataset.column_names and not isinstance(dataset.features[column], datasets.Image):
+            mend = f"Use `dataset.cast_column({column!r}, datasets.Image())`."
+            raise invalid(f"dataset[{column!r}]", "a column of images", dataset.features[column], mend)
+    if len(dataset) == 0:
+        raise invalid("dataset", "of at least one row", "none", "Check the split.")
+    if vq_model.config.codebook_size > 2**16:
+        mend = "Train without a cache."
+        raise invalid("codebook_size", "at most 65536 for 16-bit codes", vq_model.config.codebook_size, mend)
+    for name, value in (("batch_size", batch_size), ("shard_size", shard_size)):
+        if value < 1:
+            raise invalid(name, "positive", value, "Choose at least 1.")
+    if num_workers < 0:
+        raise invalid("num_workers", "0 or more", num_workers, "0 decodes in the calling thread.")
+
+
+def _open_cache(cache_dir: Path, identity: str, dataset: "Dataset", shard_size: int, may_write: bool) -> Path:
+    """The folder of this data set in the cache, once it is sure that the cache is this tokenizer's."""
+    marker = cache_dir / _TOKENIZER_FILE
+    folder = cache_dir / dataset._fingerprint
+    if marker.exists():
+        found = json.loads(marker.read_text(encoding="utf-8"))["tokenizer"]
+        if found != identity:
+            raise invalid(
+                "cache_dir",
+                f"new, or a cache of this tokenizer ({identity})",
+                f"{cache_dir}, made with tokenizer {found}",
+                "Choose another folder, or delete this one.",
+            )
+    if may_write:
+        folder.mkdir(parents=True, exist_ok=True)
+        columns = [column for column, image in CODE_COLUMNS.items() if image in dataset.column_names]
+        layout = {"num_rows": len(dataset), "shard_size": shard_size, "columns": columns}
+        for path, content in ((marker, {"tokenizer": identity}), (folder / _LAYOUT_FILE, layout)):
+            if not path.exists():
+                _write_atomically(path, json.dumps(content).encode())
+    return folder
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+
+
+def _shards(folder: Path, layout: dict) -> list[tuple[Path, int, int]]:
+    """File, first row and end of each shard."""
+    size, rows = layout["shard_size"], layout["num_rows"]
+    return [(folder / f"rows-{start:09d}.arrow", start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def _write_shard(path: Path, codes: dict[str, np.ndarray], identity: str) -> None:
+    """Codes `(rows, L)` of each column as a file that `datasets` maps into memory."""
+    import datasets
+    import pyarrow
+    from datasets.arrow_writer import ArrowWriter
+
+    length = next(iter(codes.values())).shape[1]
+    features = datasets.Features({name: datasets.List(datasets.Value("uint16"), length=length) for name in codes})
+    arrays = [
+        pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(value.reshape(-1)), length) for value in codes.values()
+    ]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with ArrowWriter(path=str(temporary), features=features) as writer:
+            writer.write_table(pyarrow.table(arrays, names=list(codes)))
+            writer.finalize()
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+class _ShardEncoder:
+    """
+    Encodes ranges of rows, each image once.
+
+    Contents and styles come back in other shards, so their codes are remembered; targets do not.
+    """
+
+    def __init__(
+        self,
+        dataset: "Dataset",
+        vq_model: StyleVARVQModel,
+        image_processor: StyleVARImageProcessor,
+        batch_size: int,
+        num_workers: int,
+    ):
+        import datasets
+
+        self.columns = {name: image for name, image in CODE_COLUMNS.items() if image in dataset.column_names}
+        self.decoder = datasets.Image()
+        # Undecoded, so that an image seen before is recognised without decoding it again.
+        self.rows = dataset.with_format(None).select_columns(list(self.columns.values()))
+        for image in self.columns.values():
+            self.rows = self.rows.cast_column(image, datasets.Image(decode=False))
+        self.vq_model, self.image_processor = vq_model, image_processor
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self.known: dict[bytes, np.ndarray] = {}
+
+    def __call__(self, start: int, end: int, bar: tqdm) -> dict[str, np.ndarray]:
+        """Codes `(end - start, L)` of each column."""
+        # 1. Which images the rows hold
+        keys: dict[str, list[bytes]] = {name: [] for name in self.columns}
+        places: dict[bytes, tuple[int, str]] = {}
+        for first in range(start, end, self.batch_size):
+            batch = self.rows[first : min(first + self.batch_size, end)]
+            for name, image in self.columns.items():
+                for offset, value in enumerate(batch[image]):
+                    key = _image_key(value, image, first + offset)
+                    keys[name].append(key)
+                    if key not in self.known:
+                        places.setdefault(key, (first + offset, image))
+
+        # 2. The codes of those that are new
+        found, total, encoded, shown = dict(self.known), len(places), 0, 0
+        chunks = [list(places.items())[i : i + self.batch_size] for i in range(0, total, self.batch_size)]
+        for chunk, pixel_values in zip(chunks, self._pixels(chunks), strict=True):
+            with torch.no_grad():
+                codes = self.vq_model.encode(pixel_values.to(self.vq_model.device)).codes
+            found.update(zip((key for key, _ in chunk), codes.cpu().numpy().astype(np.uint16), strict=True))
+            encoded += len(chunk)
+            bar.update((end - start) * encoded // total - shown)
+            shown = (end - start) * encoded // total
+        bar.update(end - start - shown)
+
+        # 3. One row of codes per row, and what later shards will want
+        for name in ("content_codes", "style_codes"):
+            self.known.update((key, found[key]) for key in keys[name])
+        return {name: np.stack([found[key] for key in column]) for name, column in keys.items()}
+
+    def _pixels(self, chunks: Sequence[Sequence]) -> Iterator[torch.Tensor]:
+        """The pixels `(batch, 3, H, W)` of each chunk, a few chunks ahead of the tokenizer."""
+        if self.num_workers == 0:
+            yield from map(self._decode_chunk, chunks)
+            return
+        with ThreadPoolExecutor(self.num_workers) as pool:
+            waiting = iter(chunks)
+            ahead = deque(pool.submit(self._decode_chunk, chunk) for chunk in islice(waiting, self.num_workers + 1))
+            try:
+                while ahead:
+                    yield ahead.popleft().result()
+                    ahead.extend(pool.submit(self._decode_chunk, chunk) for chunk in islice(waiting, 1))
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+    def _decode_chunk(self, chunk: Sequence[tuple[bytes, tuple[int, str]]]) -> torch.Tensor:
+        images = []
+        for _, (row, image) in chunk:
+            name = f"dataset[{row}][{image!r}]"
+            try:
+                decoded = self.decoder.decode_example(self.rows[row][image])
+            except Exception as error:  # Pillow's decoders raise whatever they trip over
+                mend = "Leave the row out: `stylevar data check` lists every broken file, `skip_broken` skips them."
+                raise invalid(name, "an image", f"one that cannot be decoded ({error})", mend) from error
+            images.append(load_image(decoded, name, self.image_processor.max_image_pixels))
+        return self.image_processor(images, return_tensors="pt")["pixel_values"].float()
+
+
+def _image_key(value: dict | None, column: str, row: int) -> bytes:
+    """What tells an image from others: a hash of its file, or its path."""
+    if value is None:
+        raise invalid(f"dataset[{row}][{column!r}]", "an image", "None", "Leave the row out, or remove the column.")
+    if value.get("bytes") is not None:
+        return hashlib.blake2b(value["bytes"], digest_size=16).digest()
+    return os.fsencode(value["path"])
+
+
+__all__ = ["SHARD_SIZE", "cache_tokens", "check_cached_tokens", "tokenizer_hash", "tokenizers_of"]

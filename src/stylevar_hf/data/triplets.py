@@ -1,0 +1,177 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Triplets from anywhere: a dataset in memory, on the Hub, saved to disk, or plain folders."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from ._messages import IMAGE_COLUMNS, check_columns, existing_folder, invalid
+from .folders import scan_folders
+from .scanning import dataset_from_scan
+from .splits import check_split, split_by_content
+
+
+def load_triplets(
+    source: "str | os.PathLike | datasets.Dataset | datasets.IterableDataset | datasets.DatasetDict",
+    split: str = "train",
+    column_mapping: Mapping[str, str] | None = None,
+    validation_fraction: float = 0.05,
+    seed: int = 0,
+    streaming: bool = False,
+    require_target: bool = True,
+    **load_kwargs: Any,
+) -> "datasets.Dataset | datasets.IterableDataset":
+    """
+    Brings any dataset of triplets into the form that the trainers read.
+
+    Args:
+        source (`str`, `os.PathLike`, `datasets.Dataset`, `datasets.IterableDataset` or a dict of these):
+            - a dataset in memory, or a dict of splits;
+            - a folder written by `save_to_disk`;
+            - a folder with the subfolders `content`, `style` and `target`, whose files have the same names but for
+              their suffixes;
+            - anything else that `datasets.load_dataset` takes: a Hub id, or a folder with Parquet files or with images
+              and their `metadata.jsonl`.
+        split (`str`, *optional*, defaults to `"train"`):
+            `"train"`, `"validation"` or `"all"`. A dict of splits that has a `validation` split is taken as it is;
+            otherwise its `train` split, or the only one there is, is split by content.
+        column_mapping (`Mapping[str, str]`, *optional*):
+            What the data calls `content`, `style`, `target` and, if it has one, `content_id`:
+            `{"content": "source_image"}`.
+        validation_fraction (`float`, *optional*, defaults to 0.05):
+            The expected share of the contents in the validation split; see [`split_by_content`].
+        seed (`int`, *optional*, defaults to 0):
+            Another seed, another split.
+        streaming (`bool`, *optional*, defaults to `False`):
+            Whether to return a `datasets.IterableDataset`.
+        require_target (`bool`, *optional*, defaults to `True`):
+            Whether a missing `target` is an error.
+        load_kwargs:
+            Handed to `datasets.load_dataset`, for example `revision`.
+
+    Returns:
+        `datasets.Dataset` or `datasets.IterableDataset`: Columns `content`, `style`, `target` (images, decoded when a
+        row is read), `content_id`, and the others of the data. Where there is no `content_id`, it is a hash of the
+        content's file, so that equal contents have one id.
+
+    Raises:
+        ValueError: If the source does not exist, a column is missing (the message lists those that are there), or a
+            single content is to be split.
+    """
+    check_split(split, validation_fraction)
+    if isinstance(source, str | os.PathLike):
+        path = Path(source).expanduser()
+        if all((path / column).is_dir() for column in IMAGE_COLUMNS):
+            return dataset_from_scan(scan_folders(path), path, split, validation_fraction, seed, streaming)
+        source = _load(source, path, streaming, load_kwargs)
+    dataset, is_split = _pick(source, split)
+    dataset = _rename(dataset, column_mapping or {}, require_target)
+    dataset = _with_content_id(dataset)
+    for column in IMAGE_COLUMNS:
+        if column in dataset.column_names:
+            dataset = dataset.cast_column(column, datasets.Image())
+    if not is_split:
+        dataset = split_by_content(dataset, split, validation_fraction, seed)
+    if streaming and isinstance(dataset, datasets.Dataset):
+        return dataset.to_iterable_dataset()
+    return dataset
+
+
+def _load(source: str | os.PathLike, path: Path, streaming: bool, load_kwargs: Mapping[str, Any]):
+    if path.is_dir() and any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
+        return datasets.load_from_disk(path)
+    if isinstance(source, os.PathLike) or str(source).startswith((".", "/", "~")):
+        existing_folder("source", source)
+    try:
+        return datasets.load_dataset(os.fspath(path if path.exists() else source), streaming=streaming, **load_kwargs)
+    except (FileNotFoundError, ConnectionError, datasets.exceptions.DatasetNotFoundError) as error:
+        mend = f"Check its spelling and the network ({' '.join(str(error).split())})."
+        raise invalid("source", "a folder or a dataset of the Hub", repr(str(source)), mend) from error
+
+
+def _pick(source: Any, split: str) -> tuple["datasets.Dataset | datasets.IterableDataset", bool]:
+    """The dataset to read, and whether it already is the split that was asked for."""
+    if not isinstance(source, Mapping):
+        if not isinstance(source, datasets.Dataset | datasets.IterableDataset):
+            rule = "a path, a Hub id, or a dataset of the `datasets` library"
+            raise invalid("source", rule, type(source).__name__, "See `datasets.Dataset.from_dict`.")
+        return source, False
+    if split in source and "validation" in source:
+        return source[split], True
+    if split != "all" and "train" in source:
+        return source["train"], False
+    if len(source) == 1:
+        return next(iter(source.values())), False
+    if split == "all" and source:
+        return datasets.concatenate_datasets(list(source.values())), False
+    value = f"the splits {', '.join(map(str, source)) or '(none)'}"
+    raise invalid("source", "a dataset with a 'train' split or with one split", value, "Pick one of them yourself.")
+
+
+def _rename(dataset, mapping: Mapping[str, str], require_target: bool):
+    """The columns under our names; the mapping goes from our names to those of the data."""
+    known = (*IMAGE_COLUMNS, "content_id", "style_id")
+    if unknown := sorted(set(mapping) - set(known)):
+        raise invalid("column_mapping", f"a mapping from {', '.join(known)} to your columns", f"{unknown}", "Turn it?")
+    if dataset.column_names is None:  # a stream that does not say what it holds
+        dataset = dataset._resolve_features()
+    check_columns(dataset.column_names, list(mapping.values()))
+    # A column of the data that has one of our names but is not meant would be in the way.
+    in_the_way = [ours for ours, theirs in mapping.items() if ours != theirs and ours in dataset.column_names]
+    dataset = dataset.remove_columns([name for name in in_the_way if name not in mapping.values()])
+    swap = {theirs: ours for ours, theirs in mapping.items() if ours != theirs}
+    dataset = dataset.rename_columns(swap) if swap else dataset
+    needed = IMAGE_COLUMNS if require_target else IMAGE_COLUMNS[:2]
+    check_columns(dataset.column_names, needed)
+    return dataset
+
+
+def _with_content_id(dataset):
+    if "content_id" in dataset.column_names:
+        return dataset.cast_column("content_id", datasets.Value("string"))
+    encoded = dataset.cast_column("content", datasets.Image(decode=False))
+    if isinstance(dataset, datasets.IterableDataset):
+        names = {"content": datasets.Image(), "content_id": datasets.Value("string")}
+        return encoded.map(_decoded_with_id, features=datasets.Features({**encoded.features, **names}))
+    # In memory: `map` would write its cache beside a dataset that was loaded from disk.
+    ids = [_image_hash(row["content"]) for row in encoded.select_columns(["content"])]
+    return dataset.add_column("content_id", ids)
+
+
+def _decoded_with_id(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What `map` adds to a streamed row. It hands on what it is given, so the content is decoded here."""
+    content = row["content"]
+    decoded = None if content is None else datasets.Image().decode_example(content)
+    return {"content": decoded, "content_id": _image_hash(content)}
+
+
+def _image_hash(image: Mapping[str, Any] | None) -> str:
+    """A hash of the file's bytes; of a missing file one of its path, for the checks that come later to find."""
+    if image is None:
+        return "none"
+    data, path = image.get("bytes"), image.get("path")
+    if data is None and path and os.path.isfile(path):
+        data = Path(path).read_bytes()
+    if data is None and path and "://" in path:
+        pixels = datasets.Image().decode_example({"path": path, "bytes": None})
+        data = pixels.tobytes()
+    return hashlib.sha256(str(path).encode() if data is None else data).hexdigest()[:16]
+
+
+__all__ = ["load_triplets"]

@@ -1,0 +1,239 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+from collections import Counter
+
+import datasets
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from transformers import Trainer, TrainingArguments
+
+from stylevar_hf.data import CurriculumDataset, EpochCallback, check_dataset, concatenate, mix_datasets, with_index
+
+
+def make_part(name: str, count: int, target: bool = True, extra: bool = False) -> datasets.Dataset:
+    """Rows whose images are one grey level."""
+    image = PIL.Image.new("RGB", (2, 2))
+    columns = {"content": [image] * count, "style": [image] * count}
+    columns |= {"target": [image] * count} if target else {}
+    columns |= {"content_id": [f"{name}{i}" for i in range(count)]} | ({"note": [name] * count} if extra else {})
+    features = {column: datasets.Image() for column in columns if column in ("content", "style", "target")}
+    features |= {column: datasets.Value("string") for column in columns if column in ("content_id", "note")}
+    return datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+
+
+def ids(data) -> list[str]:
+    return [row["content_id"] for row in data]
+
+
+def shares(data) -> Counter:
+    return Counter(name[0] for name in ids(data))
+
+
+class TestConcatenate:
+    def test_keeps_order_and_common_columns(self):
+        data = concatenate([make_part("a", 2), make_part("b", 3, extra=True)])
+        assert ids(data) == ["a0", "a1", "b0", "b1", "b2"]
+        assert data.column_names == ["content", "style", "target", "content_id"]
+
+    def test_one_stream_makes_a_stream(self):
+        data = concatenate([make_part("a", 2), make_part("b", 1).to_iterable_dataset()])
+        assert isinstance(data, datasets.IterableDataset)
+        assert ids(data) == ["a0", "a1", "b0"]
+        assert isinstance(next(iter(data))["content"], PIL.Image.Image)
+
+    def test_parts_with_and_without_target(self):
+        with pytest.raises(ValueError, match=r"no target in parts \[1\]"):
+            concatenate([make_part("a", 2), make_part("b", 2, target=False)])
+
+    def test_no_parts(self):
+        with pytest.raises(ValueError, match="`parts` must be one dataset or more"):
+            concatenate([])
+
+    def test_part_without_style(self):
+        with pytest.raises(ValueError, match="no \\['style'\\] in some"):
+            concatenate([make_part("a", 2).remove_columns("style")])
+
+
+class TestMixDatasets:
+    def test_weights_are_shares(self):
+        parts = [make_part("a", 300), make_part("b", 300)]
+        found = shares(mix_datasets(parts, weights=(3, 1), seed=0))
+        assert 0.68 < found["a"] / found.total() < 0.82
+
+    def test_same_seed_same_rows(self):
+        parts = [make_part("a", 20), make_part("b", 20)]
+        first = ids(mix_datasets(parts, (1, 1), seed=1))
+        assert ids(mix_datasets(parts, (1, 1), seed=1)) == first
+        assert ids(mix_datasets(parts, (1, 1), seed=2)) != first
+
+    def test_parts_take_turns_without_weights(self):
+        assert ids(mix_datasets([make_part("a", 2), make_part("b", 2)])) == ["a0", "b0", "a1", "b1"]
+
+    def test_part_of_weight_zero_is_left_out_and_the_rest_comes_whole(self):
+        parts = [make_part("a", 5), make_part("b", 5)]
+        assert ids(mix_datasets(parts, (0, 2), stopping="all_exhausted")) == [f"b{i}" for i in range(5)]
+
+    def test_stopping(self):
+        parts = [make_part("a", 2), make_part("b", 8)]
+        assert set(ids(mix_datasets(parts, (1, 1), stopping="all_exhausted"))) == set(ids(concatenate(parts)))
+        once = ids(mix_datasets(parts, (1, 1), stopping="all_exhausted_without_replacement"))
+        assert sorted(once) == sorted(ids(concatenate(parts)))
+        assert len(mix_datasets(parts, (1, 1))) < 10
+
+    def test_streams(self):
+        parts = [make_part("a", 50).to_iterable_dataset(), make_part("b", 50)]
+        data = mix_datasets(parts, (1, 1), stopping="all_exhausted")
+        assert isinstance(data, datasets.IterableDataset)
+        assert set(ids(data)) == {f"{name}{i}" for name in "ab" for i in range(50)}
+
+    @pytest.mark.parametrize("weights", [(1,), (1, -1), (0, 0), (1, float("nan")), (1, float("inf"))])
+    def test_weights_that_do_not_fit(self, weights):
+        with pytest.raises(ValueError, match="`weights` must be 2 numbers"):
+            mix_datasets([make_part("a", 2), make_part("b", 2)], weights)
+
+    def test_unknown_stopping(self):
+        with pytest.raises(ValueError, match="`stopping` must be one of"):
+            mix_datasets([make_part("a", 2)], stopping="never")
+
+
+class TestWithIndex:
+    @pytest.mark.parametrize("streaming", [False, True])
+    def test_numbers_rows(self, streaming):
+        data = make_part("a", 3)
+        data = with_index(data.to_iterable_dataset() if streaming else with_index(data.select([2, 1, 0])))
+        assert [row["index"] for row in data] == [0, 1, 2]
+        assert data.features["index"].dtype == "int64"
+        assert isinstance(next(iter(data))["content"], PIL.Image.Image)
+
+
+class TestCurriculumDataset:
+    def test_weights_change_by_the_epoch_and_the_last_stay(self):
+        parts = [make_part("a", 200), make_part("b", 200)]
+        curriculum = CurriculumDataset(parts, [(1, 0), (1, 3)])
+        assert len(curriculum) == 400
+        assert shares(curriculum.epoch_dataset(0)) == {"a": 400}
+        for epoch in (1, 2):
+            assert 0.68 < shares(curriculum.epoch_dataset(epoch))["b"] / 400 < 0.82
+        assert ids(curriculum.epoch_dataset(1)) != ids(curriculum.epoch_dataset(2))
+
+    def test_rows_follow_the_epoch(self):
+        curriculum = CurriculumDataset([make_part("a", 5), make_part("b", 7)], lambda epoch: (1, epoch), num_rows=9)
+        for epoch in (3, 0, 1):
+            curriculum.set_epoch(epoch)
+            rows = [curriculum[i] for i in range(len(curriculum))]
+            assert [row["content_id"] for row in rows] == ids(curriculum.epoch_dataset(epoch))
+            assert [row["index"] for row in rows] == list(range(9))
+        assert curriculum[-1]["content_id"] == rows[-1]["content_id"]
+        with pytest.raises(IndexError):
+            curriculum[9]
+
+    def test_every_row_of_a_part_comes_before_any_comes_again(self):
+        curriculum = CurriculumDataset([make_part("a", 4), make_part("b", 3)], [(1, 0)], num_rows=10)
+        counts = Counter(ids(curriculum.epoch_dataset(0)))
+        assert set(counts) == {f"a{i}" for i in range(4)}
+        assert set(counts.values()) <= {2, 3}
+
+    def test_workers_that_outlive_an_epoch_see_the_next(self):
+        curriculum = CurriculumDataset([make_part("a", 4), make_part("b", 4)], [(1, 0), (0, 1)])
+        loader = torch.utils.data.DataLoader(
+            curriculum, batch_size=8, num_workers=1, persistent_workers=True, collate_fn=ids
+        )
+        for epoch, name in enumerate("ab"):
+            curriculum.set_epoch(epoch)
+            assert {one[0] for one in next(iter(loader))} == {name}
+
+    def test_broken_rows_are_left_out(self, tmp_path):
+        (tmp_path / "broken.png").write_bytes(b"")
+        good, bad = make_part("a", 3), make_part("b", 2)
+        image = {"path": str(tmp_path / "broken.png"), "bytes": None}
+        row = {"content": [image], "style": [image], "target": [image], "content_id": ["broken"]}
+        bad = concatenate([bad, datasets.Dataset.from_dict(row, features=bad.features)])
+        curriculum = CurriculumDataset([good, bad], [(1, 1)], num_rows=30)
+        with pytest.raises(ValueError, match="broken.png"):
+            check_dataset(curriculum, progress=False)
+        left = check_dataset(curriculum, skip_broken=True, progress=False)
+        assert len(left) == 30
+        assert set(ids(left.epoch_dataset(0))) == {"a0", "a1", "a2", "b0", "b1"}
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"weights": []}, "`weights` must be given for an epoch"),
+            ({"weights": [(1, 1), (1,)]}, "`weights` must be 2 numbers"),
+            ({"num_rows": 0}, "`num_rows` must be positive"),
+            ({"parts": [make_part("a", 1), make_part("b", 0)]}, "`parts` must be without empty datasets"),
+            ({"parts": [make_part("a", 1).to_iterable_dataset()]}, "`parts` must be datasets with a length"),
+        ],
+    )
+    def test_argument_that_does_not_fit(self, change, message):
+        arguments = {"parts": [make_part("a", 2), make_part("b", 2)], "weights": [(1, 1)], **change}
+        with pytest.raises(ValueError, match=message):
+            CurriculumDataset(**arguments)
+
+
+class _Scalar(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, values, **_):
+        return {"loss": self.weight * values.mean()}
+
+
+class TestEpochCallback:
+    @pytest.fixture
+    def train(self, tmp_path):
+        """Trains on a curriculum of two epochs of four batches; returns which part each batch came from."""
+
+        def run(resume: bool = False, **arguments) -> list[str]:
+            curriculum = CurriculumDataset([make_part("a", 4), make_part("b", 4)], [(1, 0), (0, 1)])
+            seen = []
+
+            def collate(rows):
+                seen.append("".join(sorted({row["content_id"][0] for row in rows})))
+                return {"values": torch.ones(len(rows))}
+
+            settings = TrainingArguments(
+                str(tmp_path / "out"),
+                num_train_epochs=2,
+                per_device_train_batch_size=2,
+                save_steps=6,
+                report_to="none",
+                use_cpu=True,
+                disable_tqdm=True,
+                remove_unused_columns=False,
+                logging_steps=100,
+                **arguments,
+            )
+            callbacks = [EpochCallback(curriculum)]
+            Trainer(_Scalar(), settings, train_dataset=curriculum, data_collator=collate, callbacks=callbacks).train(
+                resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-6") if resume else None
+            )
+            return seen
+
+        return run
+
+    def test_trainer_shows_each_epoch_its_rows(self, train):
+        assert train() == ["a"] * 4 + ["b"] * 4
+
+    def test_resumed_run_goes_on_with_the_epoch_it_was_in(self, train):
+        train()
+        assert set(train(resume=True)) == {"b"}
+
+
+def test_augmented_rows_of_a_mixture_have_numbers():
+    data = with_index(mix_datasets([make_part("a", 2), make_part("b", 4)], (1, 1), stopping="all_exhausted"))
+    assert np.array_equal(data["index"][:], np.arange(len(data)))

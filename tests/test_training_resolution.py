@@ -1,0 +1,71 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+import pytest
+import torch
+from conftest import make_tiny_config
+
+from stylevar_hf import StyleVARForConditionalGeneration, StyleVARVQConfig, StyleVARVQModel
+from stylevar_hf.training.resolution import change_ladder
+
+
+@pytest.fixture
+def model() -> StyleVARForConditionalGeneration:
+    torch.manual_seed(0)
+    return StyleVARForConditionalGeneration(make_tiny_config()).eval()
+
+
+def tokenizer_like(model, **changes) -> StyleVARVQModel:
+    """The tokenizer of `model` with its weights, on another ladder or of other sizes."""
+    vq_model = StyleVARVQModel(StyleVARVQConfig(**{**model.config.vq_config.to_dict(), **changes})).eval()
+    if set(changes) <= {"patch_nums"}:
+        vq_model.load_state_dict(model.vq_model.state_dict())
+    return vq_model
+
+
+class TestChangeLadder:
+    def test_same_ladder_gives_the_same_model(self, model):
+        changed = change_ladder(model, tokenizer_like(model)).eval()
+        size = model.config.image_size
+        content, style, target = torch.rand(3, 1, 3, size, size) * 2 - 1
+        with torch.no_grad():
+            expected = model(content, style, target_pixel_values=target).logits
+            assert torch.equal(changed(content, style, target_pixel_values=target).logits, expected)
+
+    def test_longer_ladder_keeps_the_scales_it_shares(self, model):
+        old = model.config.patch_nums
+        ladder = (*old, 2 * old[-1])
+        changed = change_ladder(model, tokenizer_like(model, patch_nums=ladder))
+        assert changed.config.patch_nums == ladder
+        assert changed.config.image_size == 2 * model.config.image_size
+        assert list(changed.config.blend_alphas) == [*model.config.blend_alphas, model.config.blend_alphas[-1]]
+        shared = model.config.sequence_length
+        before, after = model.model.position_embedding.weight, changed.model.position_embedding.weight
+        assert torch.equal(after[:shared], before) and len(after) == changed.config.sequence_length
+        level = changed.model.level_embedding.weight
+        assert torch.equal(level[-1], model.model.level_embedding.weight[-1])
+        # The new scale's map, averaged down, is about the map that it was made of.
+        grid = after[shared:].detach().T.unflatten(1, (ladder[-1], ladder[-1]))
+        averaged = torch.nn.functional.avg_pool2d(grid, 2).flatten(1).T
+        last = before[-(old[-1] ** 2) :].detach()
+        assert torch.nn.functional.cosine_similarity(averaged.flatten(), last.flatten(), dim=0) > 0.9
+
+    def test_changed_model_generates(self, model):
+        changed = change_ladder(model, tokenizer_like(model, patch_nums=(1, 2, 6))).eval()
+        size = changed.config.image_size
+        images = torch.zeros(1, 3, size, size)
+        assert changed.generate(images, images).pixel_values.shape == (1, 3, size, size)
+
+    def test_other_codebook_is_refused(self, model):
+        with pytest.raises(ValueError, match="`vq_model` must have codebook_size="):
+            change_ladder(model, tokenizer_like(model, codebook_size=7))
