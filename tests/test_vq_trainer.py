@@ -12,6 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 import importlib.util
+import io
 import logging
 import sys
 from pathlib import Path
@@ -85,6 +86,12 @@ def make_rows(count: int = 12, columns=("content", "target"), seed: int = 0) -> 
     rows["content_id"] = [f"scene {index}" for index in range(count)]
     features = {name: datasets.Image() for name in columns} | {"content_id": datasets.Value("string")}
     return datasets.Dataset.from_dict(rows, features=datasets.Features(features))
+
+
+def make_png() -> bytes:
+    buffer = io.BytesIO()
+    PIL.Image.new("RGB", (24, 20), (200, 10, 60)).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def make_args(folder, **overrides) -> StyleVARVQTrainerConfig:
@@ -339,6 +346,18 @@ class TestStyleVARVQTrainer:
         names = ("codebook_loss", "commitment_loss", "codebook_usage", "codebook_perplexity_scale_2")
         assert all(name in logs[0] for name in names)
         assert 0 < logs[0]["codebook_usage"] <= 1
+
+    def test_broken_image_stops_before_training_or_is_left_out(self, tmp_path, caplog):
+        rows = make_rows(4)
+        broken = {"bytes": make_png()[:40], "path": "broken.png"}
+        table = rows.cast_column("target", datasets.Image(decode=False)).to_dict()
+        table["target"][2] = broken
+        rows = datasets.Dataset.from_dict(table, features=rows.features)
+        with pytest.raises(ValueError, match="images that can be decoded.*skip_broken"):
+            train(tmp_path, rows=rows, max_steps=1)
+        trainer = train(tmp_path, rows=rows, max_steps=1, skip_broken=True)
+        assert len(trainer.train_dataset) == 3 * 2  # rows times columns
+        assert "Left out 1 rows" in caplog.text
 
     def test_evaluation_measures_every_scale_and_draws_a_grid(self, tmp_path):
         trainer = train(tmp_path, max_steps=1, num_sample_images=3)

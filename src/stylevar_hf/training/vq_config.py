@@ -36,6 +36,10 @@ class StyleVARVQTrainerConfig(TrainingArguments):
     Args:
         image_columns (`list[str]`, *optional*):
             The columns to train on; each image of each row is one sample. Defaults to every image column.
+        check_data (`bool`, *optional*, defaults to `True`):
+            Decode every training image before training (tables only, not streams).
+        skip_broken (`bool`, *optional*, defaults to `False`):
+            Leave out and log the rows with an image that cannot be decoded, instead of stopping with their list.
         random_crop_scale (`float`, *optional*, defaults to 0.6):
             Training crops are squares whose side is between this share of the shorter side and all of it. In (0, 1];
             1 takes the largest square, at a random place.
@@ -89,6 +93,8 @@ class StyleVARVQTrainerConfig(TrainingArguments):
     report_to: None | str | list[str] = field(default="none", metadata={"help": "Where to report: none, wandb, ..."})
 
     image_columns: list[str] | None = field(default=None, metadata={"help": "Columns to train on; default: all."})
+    check_data: bool = field(default=True, metadata={"help": "Decode every image before training."})
+    skip_broken: bool = field(default=False, metadata={"help": "Leave out and log rows with a broken image."})
     random_crop_scale: float = field(default=0.6, metadata={"help": "Smallest side of a training crop, in (0, 1]."})
     random_flip: bool = field(default=True, metadata={"help": "Mirror half of the training images."})
     reconstruction_loss: str = field(default="l2", metadata={"help": "l2 or l1."})

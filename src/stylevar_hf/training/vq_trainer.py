@@ -17,12 +17,15 @@ import itertools
 import logging
 import os
 
+import datasets
 import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate.utils import broadcast
-from transformers import EvalPrediction, Trainer, TrainerCallback
+from transformers import EvalPrediction, Trainer
 
+from ..data.checking import check_dataset
+from ..data.mixing import EpochCallback
 from ..modeling_stylevar_vq import StyleVARVQModel
 from .checkpointing import AtomicCheckpointMixin
 from .ema import EMACallback
@@ -35,7 +38,7 @@ from .vq_codebook import (
     step_generator,
 )
 from .vq_config import StyleVARVQTrainerConfig
-from .vq_data import VQImageCollator, as_image_samples
+from .vq_data import VQImageCollator, as_image_samples, find_image_columns
 from .vq_losses import (
     PatchDiscriminator,
     discriminator_hinge_loss,
@@ -54,16 +57,6 @@ from .vq_metrics import (
 logger = logging.getLogger(__name__)
 
 VQ_STATE_NAME = "vq_trainer_state.pt"
-
-
-class _EpochCallback(TrainerCallback):
-    """Tells the samples which epoch it is, on which their crops depend."""
-
-    def __init__(self, samples):
-        self.samples = samples
-
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        self.samples.set_epoch(int(state.epoch or 0))
 
 
 class StyleVARVQTrainer(AtomicCheckpointMixin, Trainer):
@@ -95,7 +88,8 @@ class StyleVARVQTrainer(AtomicCheckpointMixin, Trainer):
             `optimizers`.
 
     Raises:
-        ValueError: If the model is of another class, the images are not RGB, or a dataset has no such columns.
+        ValueError: If the model is of another class, the images are not RGB, a dataset has no such columns, or
+            an image cannot be decoded and `skip_broken` is not set.
         FileNotFoundError, ImportError: If `perceptual_weight` is above 0 and LPIPS cannot be loaded.
     """
 
@@ -117,6 +111,9 @@ class StyleVARVQTrainer(AtomicCheckpointMixin, Trainer):
         self.tokenizer_model = model
         self.perceptual_loss = load_perceptual_loss(args.perceptual_network) if args.perceptual_weight > 0 else None
         columns = args.image_columns
+        if args.check_data and isinstance(train_dataset, datasets.Dataset):
+            found = find_image_columns(train_dataset, columns)
+            train_dataset = check_dataset(train_dataset, args.skip_broken, found, progress=args.process_index == 0)
         if train_dataset is not None:
             train_dataset = as_image_samples(train_dataset, columns, augment=True)
         if isinstance(eval_dataset, dict):
@@ -149,7 +146,7 @@ class StyleVARVQTrainer(AtomicCheckpointMixin, Trainer):
             self.ema = EMACallback(args.ema_decay)
             self.add_callback(self.ema)
         if train_dataset is not None:
-            self.add_callback(_EpochCallback(train_dataset))
+            self.add_callback(EpochCallback(train_dataset))
         if self.perceptual_loss is not None:
             self.perceptual_loss.to(args.device)
 

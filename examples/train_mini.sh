@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Train stylevar-mini, the checkpoint inside the package: tokenizer and transformer, first on 64x64 tiles, then on
+# 128x128 images. All data is rendered from a seed; nothing is downloaded.
+#
+#     bash examples/train_mini.sh [OUTPUT_DIR]
+#
+# Stop it whenever you like and start it again with the same folder: finished parts are kept, the part that was
+# stopped goes on from its last checkpoint. The environment may set SEED (0), THREADS (all cores) and PRECISION
+# (--bf16 where the hardware multiplies it fast, else float32); steps can be scaled with STEPS_PERCENT (100).
+set -euo pipefail
+
+output=${1:-stylevar-mini-training}
+examples=$(cd "$(dirname "$0")" && pwd)
+seed=${SEED:-0}
+percent=${STEPS_PERCENT:-100}
+export OMP_NUM_THREADS=${THREADS:-$(getconf _NPROCESSORS_ONLN)}
+precision=${PRECISION-$(python -c 'from stylevar_hf.pipeline_stylevar import has_fast_products as fast
+import torch
+device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+print("--bf16" if fast(device, torch.bfloat16) else "")')}
+triplets=12000
+
+steps() { echo $(($1 * percent / 100 > 0 ? $1 * percent / 100 : 1)); }
+finished() { [ -e "$output/$1/model.safetensors" ]; }
+
+vq() { # name, then flags
+    local name=$1 && shift
+    finished "$name" || python "$examples/train_vq.py" --output_dir "$output/$name" --seed "$seed" $precision \
+        --dataset procedural --num_train_triplets $triplets --weight_decay 0 --ema_decay 0.999 \
+        --check_data false --dead_code_revival_steps 100 --metrics_per_scale false --eval_strategy steps --eval_steps 2000 \
+        --save_steps 500 --save_total_limit 2 --logging_steps 100 --resume_from_checkpoint last "$@"
+}
+
+sft() { # name, then flags
+    local name=$1 && shift
+    finished "$name" || python "$examples/train_sft.py" --output_dir "$output/$name" --seed "$seed" $precision \
+        --dataset procedural --procedural_seed "$seed" --token_cache_dir "$output/tokens" --check_data false \
+        --max_eval_samples 64 --encoder_batch_norm train --gradient_accumulation_steps 1 --ema_decay 0.999 \
+        --lr_scheduler_type cosine --warmup_steps 100 --eval_strategy steps --eval_steps 1000 --save_strategy steps \
+        --save_steps 250 --save_total_limit 2 --logging_steps 50 --resume_from_checkpoint auto "$@"
+}
+
+# 1. The tokenizer, on crops of 64x64.
+vq vq-64 --base_channels 16 --channel_multipliers 1 1 2 4 --num_res_blocks 1 --norm_num_groups 8 \
+    --patch_nums 1 2 4 6 8 --codebook_size 1024 --latent_channels 16 --num_shared_phi 3 --random_crop_scale 0.5 \
+    --per_device_train_batch_size 8 --learning_rate 1.5e-3 --max_steps "$(steps 10000)"
+
+# 2. The same weights on the ladder of 128x128.
+vq vq-128 --init_from "$output/vq-64" --patch_nums 1 2 4 6 10 16 --random_crop_scale 0.8 \
+    --per_device_train_batch_size 4 --learning_rate 5e-4 --max_steps "$(steps 2000)"
+
+# 3. The transformer, on tiles of 64x64.
+sft sft-64 --from_scratch --vq_model "$output/vq-64" --hidden_size 256 --num_hidden_layers 6 --num_attention_heads 4 \
+    --encoder_hidden_sizes 16 32 64 128 --encoder_depths 1 1 1 1 --blend_alphas 0.3 0.4 0.5 0.5 0.6 \
+    --alpha_jitter 0.2 --drop_path_rate 0 --num_procedural $((triplets * 4)) --procedural_canvas_size 128 \
+    --per_device_train_batch_size 16 --learning_rate 1e-3 --max_steps "$(steps 6000)"
+
+# 4. The same weights at 128x128.
+sft sft-128 --model_name_or_path "$output/sft-64" --vq_model "$output/vq-128" --num_procedural $triplets \
+    --per_device_train_batch_size 8 --learning_rate 5e-4 --max_steps "$(steps 3000)"
+
+# 5. The checkpoint as it ships.
+python - "$output/sft-128" "$output/stylevar-mini" <<'PYTHON'
+import sys
+
+import torch
+
+from stylevar_hf import StyleVARForConditionalGeneration, StyleVARImageProcessor
+
+source, destination = sys.argv[1:]
+model = StyleVARForConditionalGeneration.from_pretrained(source, dtype=torch.bfloat16)
+model.generation_config.update(do_sample=True, top_k=64, top_p=0.9, temperature=0.8)
+model.save_pretrained(destination)
+StyleVARImageProcessor.from_pretrained(source).save_pretrained(destination)
+PYTHON
+echo "stylevar-mini is in $output/stylevar-mini"
