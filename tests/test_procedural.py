@@ -217,6 +217,10 @@ class TestDatasets:
         with pytest.raises(ValueError, match="`canvas_size` must be a multiple"):
             load_procedural(4, image_size=48, canvas_size=64)
 
+    def test_one_family_alone_can_be_asked_for(self):
+        rows = load_procedural(5, image_size=16, family="stitch")
+        assert set(rows["family"]) == {"stitch"}
+
     def test_no_triplets_are_refused(self):
         with pytest.raises(ValueError, match="`num_triplets` must be at least 1"):
             load_procedural(0)

@@ -180,6 +180,7 @@ def load_procedural(
     seed: int = 0,
     image_size: int = 128,
     canvas_size: int | None = None,
+    family: str | None = None,
     num_proc: int | None = None,
 ) -> "Dataset":
     """
@@ -194,6 +195,8 @@ def load_procedural(
             Render triplets of this size, a multiple of `image_size`, and cut each into tiles of `image_size`: the
             three images alike. A model for small images then sees marks as large as on large ones. Defaults to
             `image_size`.
+        family (`str`, *optional*):
+            Only this family of marks.
         num_proc (`int`, *optional*):
             Processes to render with. About 15 ms per triplet and core at 128 pixels.
 
@@ -211,7 +214,7 @@ def load_procedural(
             f"`canvas_size` must be a multiple of `image_size` ({image_size}), but got {canvas_size}. Take "
             f"{max(canvas_size // image_size, 1) * image_size}."
         )
-    procedural_triplet(0, split, seed, image_size)
+    procedural_triplet(0, split, seed, image_size, family=family)
     tiles = (canvas_size // image_size) ** 2
     return Dataset.from_generator(
         _render_range,
@@ -223,6 +226,7 @@ def load_procedural(
             "image_size": image_size,
             "canvas_size": canvas_size,
             "version": PROCEDURAL_VERSION,
+            **({} if family is None else {"family": family}),
         },
         num_proc=num_proc,
     ).select(range(num_triplets))
@@ -253,10 +257,16 @@ def _count(shards: list[int]) -> Iterator[dict]:
 
 
 def _render_range(
-    indices: list[int], split: str, seed: int, image_size: int, canvas_size: int, version: int
+    indices: list[int],
+    split: str,
+    seed: int,
+    image_size: int,
+    canvas_size: int,
+    version: int,
+    family: str | None = None,
 ) -> Iterator[dict]:
     for index in indices:
-        triplet = procedural_triplet(index, split, seed, canvas_size)
+        triplet = procedural_triplet(index, split, seed, canvas_size, family=family)
         for top in range(0, canvas_size, image_size):
             for left in range(0, canvas_size, image_size):
                 box = (left, top, left + image_size, top + image_size)
