@@ -17,7 +17,7 @@ export OMP_NUM_THREADS=${THREADS:-$(getconf _NPROCESSORS_ONLN)}
 precision=${PRECISION-$(python -c 'from stylevar_hf.pipeline_stylevar import has_fast_products as fast
 import torch
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-print("--bf16" if fast(device, torch.bfloat16) else "")')}
+print("--bf16" if fast(torch.bfloat16, device) else "")')}
 triplets=12000
 
 steps() { echo $(($1 * percent / 100 > 0 ? $1 * percent / 100 : 1)); }
@@ -34,7 +34,7 @@ vq() { # name, then flags
 sft() { # name, then flags
     local name=$1 && shift
     finished "$name" || python "$examples/train_sft.py" --output_dir "$output/$name" --seed "$seed" $precision \
-        --dataset procedural --procedural_seed "$seed" --token_cache_dir "$output/tokens" --check_data false \
+        --dataset procedural --procedural_seed "$seed" --token_cache_dir "$output/$name/tokens" --check_data false \
         --max_eval_samples 64 --encoder_batch_norm train --gradient_accumulation_steps 1 --ema_decay 0.999 \
         --lr_scheduler_type cosine --warmup_steps 100 --eval_strategy steps --eval_steps 1000 --save_strategy steps \
         --save_steps 250 --save_total_limit 2 --logging_steps 50 --resume_from_checkpoint auto "$@"
@@ -43,11 +43,11 @@ sft() { # name, then flags
 # 1. The tokenizer, on crops of 64x64.
 vq vq-64 --base_channels 16 --channel_multipliers 1 1 2 4 --num_res_blocks 1 --norm_num_groups 8 \
     --patch_nums 1 2 4 6 8 --codebook_size 1024 --latent_channels 16 --num_shared_phi 3 --random_crop_scale 0.5 \
-    --per_device_train_batch_size 8 --learning_rate 1.5e-3 --max_steps "$(steps 10000)"
+    --per_device_train_batch_size 8 --learning_rate 1.5e-3 --max_steps "$(steps 7000)"
 
 # 2. The same weights on the ladder of 128x128.
 vq vq-128 --init_from "$output/vq-64" --patch_nums 1 2 4 6 10 16 --random_crop_scale 0.8 \
-    --per_device_train_batch_size 4 --learning_rate 5e-4 --max_steps "$(steps 2000)"
+    --per_device_train_batch_size 4 --learning_rate 5e-4 --max_steps "$(steps 1500)"
 
 # 3. The transformer, on tiles of 64x64.
 sft sft-64 --from_scratch --vq_model "$output/vq-64" --hidden_size 256 --num_hidden_layers 6 --num_attention_heads 4 \

@@ -83,10 +83,25 @@ class TestImport:
         sys.modules.update(dict.fromkeys({OPTIONAL}))
         import stylevar_hf
         for name in stylevar_hf.__all__:
-            getattr(stylevar_hf, name)
+            if stylevar_hf._HOMES.get(name) not in stylevar_hf._EXTRAS:
+                getattr(stylevar_hf, name)
         from transformers import AutoImageProcessor, AutoModel, pipeline
         """
         run_python(code)
+
+    @pytest.mark.parametrize("name", ["StyleVARSFTTrainer", "StyleVARVQTrainer"])
+    def test_name_of_an_extra_says_what_to_install(self, name):
+        code = f"""
+        import sys
+        sys.modules.update(dict.fromkeys({OPTIONAL}))
+        import stylevar_hf
+        try:
+            stylevar_hf.{name}
+        except ModuleNotFoundError as error:
+            print(error)
+        """
+        message = run_python(code)
+        assert f"`{name}` needs" in message and "pip install stylevar-hf[train]" in message
 
     def test_version_is_that_of_the_distribution(self):
         try:

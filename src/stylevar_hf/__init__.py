@@ -31,7 +31,10 @@ _MODULES = {
     "modeling_stylevar": ("StyleVARForConditionalGeneration", "StyleVARModel"),
     "modeling_stylevar_vq": ("StyleVARVQModel",),
     "pipeline_stylevar": ("StyleVARPipeline",),
+    "training": ("StyleVARSFTConfig", "StyleVARSFTTrainer", "StyleVARVQTrainer", "StyleVARVQTrainerConfig"),
 }
+# Modules that need more than the core dependencies, and the extra that brings it.
+_EXTRAS = {"training": "train"}
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 if TYPE_CHECKING:
@@ -43,12 +46,23 @@ if TYPE_CHECKING:
     from .modeling_stylevar import StyleVARForConditionalGeneration, StyleVARModel
     from .modeling_stylevar_vq import StyleVARVQModel
     from .pipeline_stylevar import StyleVARPipeline
+    from .training import StyleVARSFTConfig, StyleVARSFTTrainer, StyleVARVQTrainer, StyleVARVQTrainerConfig
 
 
 def __getattr__(name: str):
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    home = _HOMES[name]
+    try:
+        value = getattr(importlib.import_module(f".{home}", __name__), name)
+    except ModuleNotFoundError as error:
+        if home not in _EXTRAS:
+            raise
+        raise ModuleNotFoundError(
+            f"`{name}` needs {error.name}, which is not installed. Install it with `pip install "
+            f"stylevar-hf[{_EXTRAS[home]}]`.",
+            name=error.name,
+        ) from error
     globals()[name] = value
     return value
 
@@ -68,8 +82,12 @@ __all__ = [
     "StyleVARModel",
     "StyleVARPipeline",
     "StyleVARReference",
+    "StyleVARSFTConfig",
+    "StyleVARSFTTrainer",
     "StyleVARVQConfig",
     "StyleVARVQModel",
+    "StyleVARVQTrainer",
+    "StyleVARVQTrainerConfig",
     "__version__",
     "bundled_checkpoint",
     "convert_original_checkpoint",

@@ -324,6 +324,11 @@ class StyleVARPreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
     _no_split_modules = ["StyleVARLayer"]
 
+    def get_input_embeddings(self) -> None:
+        # There are none for a vocabulary. The inherited search would find the method `embed_tokens`, which FSDP2 would
+        # then try to divide.
+        return None
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         # Every write goes through `init`, or checks the same flag as it does, so that loaded weights stay.

@@ -18,7 +18,12 @@ from typing import TYPE_CHECKING
 
 
 _MODULES = {
+    "arguments": ("StyleVARModelArguments", "TripletDataArguments", "load_model", "load_training_data"),
+    "checkpointing": ("AtomicCheckpointMixin",),
     "ema": ("EMACallback",),
+    "initialization": ("create_model", "load_image_encoders", "load_tokenizer"),
+    "lora": ("add_adapter",),
+    "resolution": ("change_ladder",),
     "sft_config": ("StyleVARSFTConfig",),
     "sft_trainer": ("StyleVARSFTTrainer",),
     "vq_config": ("StyleVARVQTrainerConfig",),
@@ -27,7 +32,12 @@ _MODULES = {
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 if TYPE_CHECKING:
+    from .arguments import StyleVARModelArguments, TripletDataArguments, load_model, load_training_data
+    from .checkpointing import AtomicCheckpointMixin
     from .ema import EMACallback
+    from .initialization import create_model, load_image_encoders, load_tokenizer
+    from .lora import add_adapter
+    from .resolution import change_ladder
     from .sft_config import StyleVARSFTConfig
     from .sft_trainer import StyleVARSFTTrainer
     from .vq_config import StyleVARVQTrainerConfig
@@ -46,4 +56,20 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-__all__ = ["EMACallback", "StyleVARSFTConfig", "StyleVARSFTTrainer", "StyleVARVQTrainer", "StyleVARVQTrainerConfig"]
+__all__ = [
+    "AtomicCheckpointMixin",
+    "EMACallback",
+    "StyleVARModelArguments",
+    "StyleVARSFTConfig",
+    "StyleVARSFTTrainer",
+    "StyleVARVQTrainer",
+    "StyleVARVQTrainerConfig",
+    "TripletDataArguments",
+    "add_adapter",
+    "change_ladder",
+    "create_model",
+    "load_image_encoders",
+    "load_model",
+    "load_tokenizer",
+    "load_training_data",
+]

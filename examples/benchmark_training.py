@@ -1,0 +1,179 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+How fast supervised training is on this machine: tokens per second, share of the peak of its matrix products, and what
+the token cache saves, all in one run. Prints one JSON object.
+
+    python examples/benchmark_training.py                                  # a small model at 128x128
+    python examples/benchmark_training.py --model_name_or_path stylevar-sft --batch_size 16 --bf16
+
+A step is timed from end to end: reading and decoding rows, the tokenizer where codes are not cached, forward, backward
+and the optimizer. Runs with and without the cache take turns, and the median step of each counts.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import PrinterCallback, TrainerCallback
+from transformers.utils import logging
+
+from stylevar_hf import StyleVARForConditionalGeneration, StyleVARVQConfig, StyleVARVQModel
+from stylevar_hf.data import load_procedural
+from stylevar_hf.training import StyleVARSFTConfig, StyleVARSFTTrainer
+from stylevar_hf.training.initialization import create_model
+
+
+class StepTimer(TrainerCallback):
+    """Seconds of every step but the first, with the device's work finished."""
+
+    def __init__(self):
+        self.seconds: list[float] = []
+        self.last = None
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        if self.last is not None:
+            self.seconds.append(now - self.last)
+        self.last = now
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model_name_or_path", help="a StyleVAR model (default: a new, small one)")
+    parser.add_argument("--hidden_size", type=int, default=192, help="width of the small one")
+    parser.add_argument("--num_hidden_layers", type=int, default=4, help="its blocks")
+    parser.add_argument("--batch_size", type=int, default=8, help="triplets per step")
+    parser.add_argument("--steps", type=int, default=4, help="steps per run; the first is not counted")
+    parser.add_argument("--repeats", type=int, default=2, help="runs with and without the cache")
+    parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16")
+    parser.add_argument("--activation_checkpointing", action="store_true")
+    parser.add_argument("--dataloader_num_workers", type=int, default=0)
+    return parser.parse_args()
+
+
+def build_model(args: argparse.Namespace) -> StyleVARForConditionalGeneration:
+    if args.model_name_or_path:
+        return StyleVARForConditionalGeneration.from_pretrained(args.model_name_or_path, dtype=torch.float32)
+    sizes = {"base_channels": 32, "channel_multipliers": (1, 2, 3, 4), "latent_channels": 16, "norm_num_groups": 8}
+    tokenizer = StyleVARVQModel(StyleVARVQConfig(codebook_size=1024, num_res_blocks=1, **sizes))
+    encoder = {"embedding_size": 16, "hidden_sizes": [16, 32, 64, 128], "depths": [2, 2, 2, 2], "layer_type": "basic"}
+    return create_model(
+        tokenizer,
+        hidden_size=args.hidden_size,
+        num_hidden_layers=args.num_hidden_layers,
+        num_attention_heads=max(1, args.hidden_size // 64),
+        encoder_config={**encoder, "downsample_in_first_stage": False},
+    )
+
+
+def peak_of_products(device: torch.device, dtype: torch.dtype, size: int = 2048) -> float:
+    """FLOP/s of a large square matrix product, the best of five."""
+    first, second = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        first @ second
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
+
+
+def count_operations(trainer: StyleVARSFTTrainer) -> int:
+    """FLOP of forward and backward of one batch with cached codes."""
+    model = trainer.model
+    attention = model.config._attn_implementation
+    model.set_attn_implementation("eager")  # whose products the counter knows on every device
+    batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+    with FlopCounterMode(display=False) as counter:
+        trainer.compute_loss(model.train(), batch).backward()
+    model.zero_grad()
+    model.set_attn_implementation(attention)
+    return counter.get_total_flops()
+
+
+def main() -> None:
+    args = parse_arguments()
+    logging.set_verbosity_error()
+    model = build_model(args)
+    data = load_procedural(args.batch_size * args.steps, image_size=model.config.image_size)
+
+    def make_trainer(folder: str, cache: str | None) -> StyleVARSFTTrainer:
+        options = StyleVARSFTConfig(
+            output_dir=folder,
+            max_steps=args.steps,
+            per_device_train_batch_size=args.batch_size,
+            gradient_accumulation_steps=1,
+            dataloader_pin_memory=torch.cuda.is_available(),
+            dataloader_num_workers=args.dataloader_num_workers,
+            activation_checkpointing=args.activation_checkpointing,
+            bf16=args.bf16,
+            logging_strategy="no",
+            save_strategy="no",
+            check_data=False,
+            token_cache_dir=cache,
+            disable_tqdm=True,
+        )
+        trainer = StyleVARSFTTrainer(model, options, data)
+        trainer.remove_callback(PrinterCallback)
+        return trainer
+
+    with tempfile.TemporaryDirectory() as folder:
+        cache = str(Path(folder, "cache"))
+        start = time.perf_counter()
+        make_trainer(folder, cache).prepare_data(check=False)
+        caching = time.perf_counter() - start
+        seconds: dict[str | None, list[float]] = {None: [], cache: []}
+        for _ in range(args.repeats):
+            for place, times in seconds.items():
+                trainer, timer = make_trainer(folder, place), StepTimer()
+                trainer.add_callback(timer)
+                trainer.train()
+                times += timer.seconds
+        trainer = make_trainer(folder, cache)
+        trainer.prepare_data(check=False)
+        device = trainer.args.device
+        operations = count_operations(trainer)
+
+    without, cached = (statistics.median(times) for times in seconds.values())
+    dtype = torch.bfloat16 if args.bf16 else torch.float32
+    peak = peak_of_products(device, dtype)
+    tokens = args.batch_size * model.config.sequence_length
+    report = {
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "image_size": model.config.image_size,
+        "batch_size": args.batch_size,
+        "seconds_per_step": {"without_cache": round(without, 4), "with_cache": round(cached, 4)},
+        "cache_speed_up": round(without / cached, 3),
+        "seconds_to_fill_cache_per_triplet": round(caching / len(data), 4),
+        "tokens_per_second": {"without_cache": round(tokens / without), "with_cache": round(tokens / cached)},
+        "peak_of_matrix_products_gflops": round(peak / 1e9, 1),
+        "share_of_peak_with_cache": round(operations / cached / peak, 3),
+    }
+    sys.stdout.write(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Checkpoints that are either complete or not there."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint, rotate_checkpoints
+from transformers.utils import logging
+
+
+logger = logging.get_logger(__name__)
+
+_STAGING = ".saving"
+
+
+class AtomicCheckpointMixin:
+    """
+    For a `Trainer`: every checkpoint is written to `output_dir/.saving` and renamed once it is complete.
+
+    Whatever happens while saving (a full disk, SIGKILL), the checkpoints before stay as they are and no partial one is
+    ever resumed from. The seams are `_save_checkpoint`, `_get_output_dir` and `_save`.
+    """
+
+    _staging_dir: str | None = None
+
+    def _get_output_dir(self, trial) -> str:
+        return self._staging_dir or super()._get_output_dir(trial)
+
+    def _save_checkpoint(self, model, trial) -> None:
+        run_dir = super()._get_output_dir(trial)
+        name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        staging = os.path.join(run_dir, _STAGING)
+        if self.args.should_save:
+            shutil.rmtree(staging, ignore_errors=True)  # what a killed run left behind
+            os.makedirs(staging, exist_ok=True)
+        self.accelerator.wait_for_everyone()
+        with self._clean_failure(staging, run_dir), self._saving_to(staging):
+            super()._save_checkpoint(model, trial)
+            self._save_more(os.path.join(staging, name))
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            with self._clean_failure(staging, run_dir):
+                self._point_to_best(run_dir)
+                self.state.save_to_json(os.path.join(staging, name, TRAINER_STATE_NAME))
+                _replace_folder(os.path.join(staging, name), os.path.join(run_dir, name))
+            shutil.rmtree(staging, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        self._point_to_best(run_dir)
+        if self.args.push_to_hub:
+            self._push_from_checkpoint(os.path.join(run_dir, name))
+        if self.args.should_save:
+            rotate_checkpoints(
+                output_dir=run_dir,
+                save_total_limit=self.args.save_total_limit,
+                best_model_checkpoint=self.state.best_model_checkpoint,
+                use_mtime=True,
+            )
+
+    def _save_more(self, output_dir: str) -> None:
+        """What else belongs to a checkpoint, written before it counts as complete."""
+
+    def _point_to_best(self, run_dir: str) -> None:
+        # While staging, the parent class looked for the best checkpoint in the wrong folder.
+        step = self.state.best_global_step
+        folder = os.path.join(run_dir, f"{PREFIX_CHECKPOINT_DIR}-{step}")
+        if step and (step == self.state.global_step or os.path.isdir(folder)):
+            self.state.best_model_checkpoint = folder
+
+    @contextmanager
+    def _saving_to(self, staging: str) -> Iterator[None]:
+        pushing = self.args.push_to_hub
+        self._staging_dir, self.args.push_to_hub = staging, False  # nothing is pushed before it is complete
+        try:
+            yield
+        finally:
+            self._staging_dir, self.args.push_to_hub = None, pushing
+
+    @contextmanager
+    def _clean_failure(self, staging: str, run_dir: str) -> Iterator[None]:
+        """Removes what is partial, and says what is left."""
+        try:
+            yield
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap a full disk
+            shutil.rmtree(staging, ignore_errors=True)
+            last = get_last_checkpoint(run_dir) if os.path.isdir(run_dir) else None
+            intact = f"The checkpoint before it is intact: {last}." if last else "There is no checkpoint before it."
+            raise OSError(
+                f"`{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}` could not be saved to {run_dir} ({error}); what "
+                f"was written of it was removed. {intact} Make room, then resume with `resume_from_checkpoint`."
+            ) from error
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        output_dir = self.args.output_dir if output_dir is None else output_dir
+        if self._staging_dir is not None or not self.args.should_save:
+            return super()._save(output_dir, state_dict)
+        staging = Path(output_dir, _STAGING)
+        shutil.rmtree(staging, ignore_errors=True)
+        try:
+            super()._save(str(staging), state_dict)
+            for file in sorted(path for path in staging.rglob("*") if path.is_file()):
+                place = Path(output_dir, file.relative_to(staging))
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(file, place)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise OSError(
+                f"The model could not be saved to {output_dir} ({error}); what was there is intact. Make room, then "
+                "resume from the last checkpoint."
+            ) from error
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _replace_folder(new: str, place: str) -> None:
+    """Renames `new` to `place`; a folder that is there already goes only after that."""
+    old = f"{new}.old"
+    if os.path.isdir(place):
+        os.replace(place, old)
+    os.replace(new, place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+__all__ = ["AtomicCheckpointMixin"]

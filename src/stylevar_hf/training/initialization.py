@@ -1,0 +1,135 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Where supervised training starts: a new transformer around a trained tokenizer, ImageNet weights for the ResNets."""
+
+import os
+from typing import Any
+
+import torch
+from transformers import AutoConfig, ResNetModel
+from transformers.utils import logging
+
+from ..configuration_stylevar import StyleVARConfig
+from ..modeling_stylevar import StyleVARForConditionalGeneration
+from ..modeling_stylevar_vq import StyleVARVQModel
+
+
+logger = logging.get_logger(__name__)
+
+
+def create_model(
+    vq_model: str | os.PathLike | StyleVARVQModel,
+    image_encoder: str | os.PathLike | None = None,
+    seed: int = 0,
+    **config: Any,
+) -> StyleVARForConditionalGeneration:
+    """
+    A new transformer around a trained tokenizer.
+
+    Args:
+        vq_model (`str`, `os.PathLike` or [`StyleVARVQModel`]):
+            The tokenizer, or the folder or Hub id of one, or of a StyleVAR model to take it from.
+        image_encoder (`str` or `os.PathLike`, *optional*):
+            Folder or Hub id of a ResNet of transformers, such as `"microsoft/resnet-18"`, that both image encoders
+            start from. By default they are new.
+        seed (`int`, *optional*, defaults to 0):
+            Seed of all new weights.
+        **config:
+            Fields of [`StyleVARConfig`] except `vq_config`. `encoder_config` defaults to that of `image_encoder`.
+
+    Returns:
+        [`StyleVARForConditionalGeneration`] in float32.
+
+    Raises:
+        OSError: If a folder or id cannot be read, for instance offline.
+        ValueError: If the configuration is not valid.
+    """
+    if "vq_config" in config:
+        raise ValueError(
+            f"`vq_config` must be left out, but got {config['vq_config']!r}. It is that of `vq_model`; train a "
+            "tokenizer of other sizes first."
+        )
+    tokenizer = vq_model if isinstance(vq_model, StyleVARVQModel) else load_tokenizer(vq_model)
+    trunk = None if image_encoder is None else _load_resnet(image_encoder)
+    if trunk is not None:
+        config.setdefault("encoder_config", trunk.config.to_dict())
+    model_config = StyleVARConfig(vq_config=tokenizer.config.to_dict(), **config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = StyleVARForConditionalGeneration(model_config)
+    model.vq_model.load_state_dict(tokenizer.state_dict())
+    if trunk is not None:
+        load_image_encoders(model, trunk)
+    return model
+
+
+def load_tokenizer(name_or_path: str | os.PathLike) -> StyleVARVQModel:
+    """
+    The tokenizer in a folder or on the Hub: saved alone, or as part of a StyleVAR model. Float32.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    config = AutoConfig.from_pretrained(name_or_path)
+    if isinstance(config, StyleVARConfig):
+        return StyleVARForConditionalGeneration.from_pretrained(name_or_path, dtype=torch.float32).vq_model
+    return StyleVARVQModel.from_pretrained(name_or_path, dtype=torch.float32)
+
+
+def load_image_encoders(
+    model: StyleVARForConditionalGeneration, image_encoder: str | os.PathLike | ResNetModel
+) -> None:
+    """
+    Copy the weights of one ResNet into both image encoders of a model.
+
+    Args:
+        model ([`StyleVARForConditionalGeneration`]):
+            Changed in place.
+        image_encoder (`str`, `os.PathLike` or `ResNetModel`):
+            The ResNet, or its folder or Hub id.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If its sizes are not those of `model.config.encoder_config`.
+    """
+    trunk = image_encoder if isinstance(image_encoder, ResNetModel) else _load_resnet(image_encoder)
+    expected = model.config.encoder_config
+    for name in ("embedding_size", "hidden_sizes", "depths", "layer_type", "downsample_in_first_stage"):
+        found, wanted = getattr(trunk.config, name), getattr(expected, name)
+        if _comparable(found) != _comparable(wanted):
+            raise ValueError(
+                f"`image_encoder` must have {name}={wanted} as `encoder_config` says, but got {found}. Choose another "
+                "ResNet, or build the model with its configuration."
+            )
+    for encoder in (model.model.style_encoder, model.model.content_encoder):
+        encoder.load_state_dict(trunk.state_dict())
+
+
+def _comparable(value: Any) -> Any:
+    """Tuples come back from JSON as lists."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _load_resnet(name_or_path: str | os.PathLike) -> ResNetModel:
+    try:
+        return ResNetModel.from_pretrained(name_or_path, dtype=torch.float32)
+    except OSError as error:
+        raise OSError(
+            f"`image_encoder` must be a folder or an id on the Hub that can be reached, but got {name_or_path!r}, "
+            "which cannot be read. Without a network, download it elsewhere and pass the folder, or leave it out: the "
+            "image encoders are then trained from random weights (set `encoder_batch_norm='train'`)."
+        ) from error
+
+
+__all__ = ["create_model", "load_image_encoders", "load_tokenizer"]

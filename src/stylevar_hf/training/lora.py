@@ -1,0 +1,56 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""LoRA for StyleVAR: which layers get an adapter, and what must stay without."""
+
+import copy
+from typing import TYPE_CHECKING
+
+from ..modeling_stylevar import StyleVARForConditionalGeneration
+
+
+if TYPE_CHECKING:
+    from peft import PeftConfig, PeftModel
+
+# Attention projections and MLPs of every block: the layers that the published third stage adapts.
+LORA_TARGET_MODULES = r"model\.layers\.\d+\.(attention\.[qkvo]_proj|mlp\.fc[12])"
+# The tokenizer's codes must not move, whatever names are given.
+_TOKENIZER_MODULES = r"vq_model\..*"
+
+
+def add_adapter(model: StyleVARForConditionalGeneration, peft_config: "PeftConfig") -> "PeftModel":
+    """
+    Put adapters into a model; everything else is frozen.
+
+    Args:
+        model ([`StyleVARForConditionalGeneration`]):
+            Changed in place, as PEFT does.
+        peft_config (`PeftConfig`):
+            Such as `trl.get_peft_config(model_args)` makes it. Without `target_modules` the blocks' attention and MLPs
+            get adapters; the tokenizer never does. The task type is ignored: StyleVAR is none that PEFT knows.
+
+    Returns:
+        `PeftModel`
+    """
+    from peft import get_peft_model
+
+    peft_config = copy.deepcopy(peft_config)
+    peft_config.task_type = None
+    if not peft_config.target_modules and not getattr(peft_config, "target_parameters", None):
+        peft_config.target_modules = LORA_TARGET_MODULES
+    if not getattr(peft_config, "exclude_modules", None):
+        peft_config.exclude_modules = _TOKENIZER_MODULES
+    return get_peft_model(model, peft_config)
+
+
+__all__ = ["LORA_TARGET_MODULES", "add_adapter"]
