@@ -43,7 +43,8 @@ sft() { # name, then flags
 # 1. The tokenizer, on crops of 64x64.
 vq vq-64 --base_channels 16 --channel_multipliers 1 1 2 4 --num_res_blocks 1 --norm_num_groups 8 \
     --patch_nums 1 2 4 6 8 --codebook_size 1024 --latent_channels 16 --num_shared_phi 3 --random_crop_scale 0.5 \
-    --per_device_train_batch_size 8 --learning_rate 1.5e-3 --max_steps "$(steps 7000)"
+    --quantizer_warmup_steps "$(steps 2000)" \
+    --per_device_train_batch_size 8 --learning_rate 1e-3 --max_steps "$(steps 5000)"
 
 # 2. The same weights on the ladder of 128x128.
 vq vq-128 --init_from "$output/vq-64" --patch_nums 1 2 4 6 10 16 --random_crop_scale 0.8 \

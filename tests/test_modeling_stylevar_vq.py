@@ -156,6 +156,33 @@ class TestTrainingForward:
             torch.testing.assert_close(parameter.grad, expected[name], msg=name)
 
 
+class TestInitialisation:
+    def test_residual_branches_are_silent_at_first(self):
+        model = make_vq_model()
+        block, attention = model.encoder.down_blocks[0].resnets[0], model.encoder.mid_block.attention
+        for module in (block, attention):
+            channels = module.norm1.num_channels if module is block else module.norm.num_channels
+            hidden_states = torch.randn(2, channels, 4, 4)
+            assert torch.equal(module(hidden_states.clone()), hidden_states)
+
+    def test_phi_and_the_convolutions_around_the_codes_are_the_identity_at_first(self):
+        model = make_vq_model()
+        latents = torch.randn(2, model.config.latent_channels, 4, 4)
+        for module in (*model.quantizer.phis, model.quant_conv, model.post_quant_conv):
+            torch.testing.assert_close(module(latents), latents)
+
+    def test_every_weight_gets_a_gradient(self):
+        model = make_vq_model()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(2):  # branches that start silent hear of their inner weights at the second step
+            optimizer.zero_grad()
+            model(make_images(model)).loss.backward()
+            optimizer.step()
+        silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+        # Keys are compared with all queries alike: their common shift does not matter.
+        assert [name for name in silent if "phis" not in name] == []
+
+
 class TestDtypes:
     @torch.no_grad()
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -330,7 +330,7 @@ class TestCodebookCare:
 
     def test_bypass_passes_latents_and_ends_with_the_block(self):
         model, latents = make_model(), torch.randn(2, 4, 4, 4)
-        with bypass_quantizer(model.quantizer, 1.0):
+        with bypass_quantizer(model.quantizer):
             codes, cumulative = model.quantizer(latents)
             assert torch.equal(cumulative[-1], latents)
         plain_codes, plain = model.quantizer(latents)
@@ -346,6 +346,20 @@ class TestStyleVARVQTrainer:
         names = ("codebook_loss", "commitment_loss", "codebook_usage", "codebook_perplexity_scale_2")
         assert all(name in logs[0] for name in names)
         assert 0 < logs[0]["codebook_usage"] <= 1
+
+    def test_codebook_is_filled_when_the_quantizer_sets_in(self, tmp_path):
+        codebooks = []
+
+        def remember(step, model):
+            codebooks.append(model.quantizer.codebook.weight.detach().clone())
+
+        options = {"quantizer_warmup_steps": 2, "ema_decay": 0.9, "learning_rate": 1e-4}
+        trainer = train(tmp_path, max_steps=3, callbacks=[SpyCallback(remember)], **options)
+        assert torch.equal(codebooks[0], codebooks[1])
+        change = (codebooks[2] - codebooks[1]).abs()
+        assert change.median() > 10 * trainer.args.learning_rate  # filled, not trained
+        average = trainer.ema.module.quantizer.codebook.weight
+        assert (average - codebooks[2]).abs().max() < 10 * trainer.args.learning_rate
 
     def test_broken_image_stops_before_training_or_is_left_out(self, tmp_path, caplog):
         rows = make_rows(4)

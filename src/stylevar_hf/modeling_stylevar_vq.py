@@ -20,7 +20,6 @@ Legend: `B` images, `K` scales, `L` codes per image over all scales, `C` latent 
 `V` codebook size.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -143,6 +142,14 @@ def eager_attention_forward(
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
 
 
+class StyleVARVQZeroConv(nn.Conv2d):
+    """A convolution that starts at zero: the residual branch that it ends adds nothing at first."""
+
+
+class StyleVARVQIdentityConv(nn.Conv2d):
+    """A convolution that starts as the identity: what it is given passes unchanged at first."""
+
+
 class StyleVARVQResnetBlock(GradientCheckpointingLayer):
     """GroupNorm, SiLU and a 3x3 convolution, twice, around a residual path."""
 
@@ -152,7 +159,7 @@ class StyleVARVQResnetBlock(GradientCheckpointingLayer):
         self.norm1 = nn.GroupNorm(groups, in_channels, eps=eps)
         self.conv1 = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
         self.norm2 = nn.GroupNorm(groups, out_channels, eps=eps)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1)
+        self.conv2 = StyleVARVQZeroConv(out_channels, out_channels, kernel_size=3, padding=1)
         same = in_channels == out_channels
         self.shortcut = nn.Identity() if same else nn.Conv2d(in_channels, out_channels, kernel_size=1)
 
@@ -173,7 +180,7 @@ class StyleVARVQAttention(nn.Module):
         self.scaling = channels**-0.5
         self.norm = nn.GroupNorm(config.norm_num_groups, channels, eps=config.norm_eps)
         self.qkv = nn.Conv2d(channels, 3 * channels, kernel_size=1)
-        self.proj_out = nn.Conv2d(channels, channels, kernel_size=1)
+        self.proj_out = StyleVARVQZeroConv(channels, channels, kernel_size=1)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         qkv = self.qkv(self.norm(hidden_states)).flatten(2).transpose(1, 2)  # (B, S*S, 3*channels)
@@ -202,7 +209,7 @@ class StyleVARVQUpsample(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+        self.conv = StyleVARVQIdentityConv(channels, channels, kernel_size=3, padding=1)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         return self.conv(F.interpolate(hidden_states, scale_factor=2.0, mode="nearest"))
@@ -309,7 +316,8 @@ class StyleVARPhi(nn.Module):
     def __init__(self, config: StyleVARVQConfig):
         super().__init__()
         self.ratio = config.residual_ratio
-        self.conv = nn.Conv2d(config.latent_channels, config.latent_channels, kernel_size=3, padding=1)
+        channels = config.latent_channels
+        self.conv = StyleVARVQIdentityConv(channels, channels, kernel_size=3, padding=1)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         return (1 - self.ratio) * hidden_states + self.ratio * self.conv(hidden_states)
@@ -428,8 +436,15 @@ class StyleVARVQPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
+        # A new tokenizer starts as a linear autoencoder, its residual branches silent: it learns several times faster
+        # than from independent random convolutions, which drown the picture in noise.
         if isinstance(module, nn.Conv2d):
-            init.kaiming_uniform_(module.weight, a=math.sqrt(5))
+            if isinstance(module, StyleVARVQZeroConv):
+                init.zeros_(module.weight)
+            elif isinstance(module, StyleVARVQIdentityConv):
+                init.dirac_(module.weight)
+            else:
+                init.lecun_normal_(module.weight)
             if module.bias is not None:
                 init.zeros_(module.bias)
         elif isinstance(module, nn.GroupNorm):
@@ -464,9 +479,9 @@ class StyleVARVQModel(StyleVARVQPreTrainedModel):
         super().__init__(config)
         channels = config.latent_channels
         self.encoder = StyleVARVQEncoder(config)
-        self.quant_conv = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+        self.quant_conv = StyleVARVQIdentityConv(channels, channels, kernel_size=3, padding=1)
         self.quantizer = StyleVARQuantizer(config)
-        self.post_quant_conv = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+        self.post_quant_conv = StyleVARVQIdentityConv(channels, channels, kernel_size=3, padding=1)
         self.decoder = StyleVARVQDecoder(config)
         self.post_init()
 

@@ -76,7 +76,7 @@ def _draw_rows(vectors: torch.Tensor, count: int, generator: torch.Generator) ->
         return vectors[order[:count].to(vectors.device)]
     again = torch.randint(len(vectors), (count - len(vectors),), generator=generator)
     rows = vectors[torch.cat([order, again]).to(vectors.device)]
-    noise = torch.randn(rows.shape, generator=generator).to(rows) * 0.05 * vectors.std(dim=0, unbiased=False)
+    noise = torch.randn(rows.shape, generator=generator).to(rows) * 0.05 * vectors.square().mean().sqrt()
     noise[: len(vectors)] = 0
     return rows + noise
 
@@ -143,21 +143,18 @@ def replace_codes(
 
 
 @contextlib.contextmanager
-def bypass_quantizer(quantizer: StyleVARQuantizer, share: float) -> Iterator[None]:
+def bypass_quantizer(quantizer: StyleVARQuantizer) -> Iterator[None]:
     """
-    Let a random share of the images of each forward through unquantised: the last scale's `f_hat` is their latent.
+    Let every image through unquantised: the last scale's `f_hat` is its latent, and the model a plain autoencoder.
 
     Args:
         quantizer ([`StyleVARQuantizer`]):
             As it was when the block ends.
-        share (`float`):
-            Probability of each image, in [0, 1].
     """
 
     def hook(module, arguments, outputs):
         (latents,), (codes, cumulative) = arguments, outputs
-        free = torch.rand(len(latents), 1, 1, 1, device=latents.device) < share
-        return codes, [*cumulative[:-1], torch.where(free, latents.detach().float(), cumulative[-1])]
+        return codes, [*cumulative[:-1], latents.detach().float()]
 
     handle = quantizer.register_forward_hook(hook)
     try:

@@ -61,13 +61,14 @@ class StyleVARVQTrainerConfig(TrainingArguments):
         discriminator_learning_rate (`float`, *optional*):
             Constant learning rate of the discriminator. Defaults to `learning_rate`.
         codebook_init_from_data (`bool`, *optional*, defaults to `True`):
-            Fill the codebook with what the first batch leaves over at each scale. Not done for a model that came from
-            `from_pretrained`.
+            Fill the codebook with what the first batch leaves over at each scale. Without `quantizer_warmup_steps`,
+            not done for a model that came from `from_pretrained`.
         dead_code_revival_steps (`int`, *optional*, defaults to 200):
             Every so many steps, codes that no image of any process used since the last time are set to vectors that
             the encoder just left over. 0 switches it off.
         quantizer_warmup_steps (`int`, *optional*, defaults to 0):
-            Over so many steps the share of images that bypass the quantiser falls linearly from 1 to 0.
+            For so many steps the model is trained as a plain autoencoder; then the codebook is filled with what the
+            encoder gives by then (`codebook_init_from_data`), also that of a saved model.
         ema_decay (`float`, *optional*, defaults to 0.0):
             Decay of the moving average of the weights, in [0, 1). 0 switches it off.
         channels_last (`bool`, *optional*, defaults to `False`):
@@ -108,7 +109,7 @@ class StyleVARVQTrainerConfig(TrainingArguments):
     )
     codebook_init_from_data: bool = field(default=True, metadata={"help": "Fill the codebook from the first batch."})
     dead_code_revival_steps: int = field(default=200, metadata={"help": "Revive unused codes so often; 0: never."})
-    quantizer_warmup_steps: int = field(default=0, metadata={"help": "Steps over which the quantiser fades in."})
+    quantizer_warmup_steps: int = field(default=0, metadata={"help": "Steps without the quantiser."})
     ema_decay: float = field(default=0.0, metadata={"help": "Decay of the averaged weights; 0: off."})
     channels_last: bool = field(default=False, metadata={"help": "Channels-last memory format."})
     num_sample_images: int = field(default=6, metadata={"help": "Validation images drawn at each evaluation."})

@@ -16,6 +16,7 @@
 import itertools
 import logging
 import os
+from contextlib import nullcontext
 
 import datasets
 import numpy as np
@@ -196,18 +197,18 @@ class StyleVARVQTrainer(AtomicCheckpointMixin, Trainer):
         if args.channels_last:
             pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
         step, training = self.state.global_step, model.training
-        if training and step < args.quantizer_warmup_steps:
-            with bypass_quantizer(self.tokenizer_model.quantizer, 1 - step / args.quantizer_warmup_steps):
-                outputs = model(pixel_values=pixel_values)
-        else:
+        warming_up = training and step < args.quantizer_warmup_steps
+        with bypass_quantizer(self.tokenizer_model.quantizer) if warming_up else nullcontext():
             outputs = model(pixel_values=pixel_values)
 
         terms = {"reconstruction_loss": outputs.reconstruction_loss}
         if args.reconstruction_loss == "l1":
             terms["reconstruction_loss"] = F.l1_loss(outputs.reconstruction, pixel_values.float())
         terms["codebook_loss"], terms["commitment_loss"] = outputs.codebook_loss, outputs.commitment_loss
-        loss = terms["reconstruction_loss"] + outputs.codebook_loss
-        loss = loss + self.tokenizer_model.config.commitment_weight * outputs.commitment_loss
+        weight = self.tokenizer_model.config.commitment_weight
+        quantization_loss = terms["codebook_loss"] + weight * terms["commitment_loss"]
+        # Until the codebook is filled its vectors mean nothing; times 0, so that DDP finds a gradient for all of them.
+        loss = terms["reconstruction_loss"] + (0.0 if warming_up else 1.0) * quantization_loss
         if self.perceptual_loss is not None:
             terms["perceptual_loss"] = self.perceptual_loss(outputs.reconstruction, pixel_values.float()).mean()
             loss = loss + args.perceptual_weight * terms["perceptual_loss"]
@@ -261,19 +262,26 @@ class StyleVARVQTrainer(AtomicCheckpointMixin, Trainer):
 
     @torch.no_grad()
     def _care_for_codebook(self, pixel_values: torch.Tensor) -> None:
-        """Before the first batch of a step: fill the codebook at step 0, revive every `dead_code_revival_steps`."""
+        """Before the first batch of a step: fill the codebook once, revive every `dead_code_revival_steps`."""
         step, every = self.state.global_step, self.args.dead_code_revival_steps
+        start = self.args.quantizer_warmup_steps
         if step == self._cared_for_step:
             return
         self._cared_for_step = step
         model, generator = self.tokenizer_model, step_generator(self.args.seed, step)
-        if step == 0 and self.args.codebook_init_from_data and not model.name_or_path:
+        if step == start and self.args.codebook_init_from_data and (start > 0 or not model.name_or_path):
             fill_codebook(model.quantizer, self._gather_latents(pixel_values), generator)
             model.quantizer.codebook.weight.copy_(broadcast(model.quantizer.codebook.weight.clone()))
-        elif step > 0 and every > 0 and step % every == 0:
+            self._revival_counts.zero_()
+            self._copy_codebook_to_average()
+        elif step > start and every > 0 and step % every == 0:
             dead = (self.accelerator.reduce(self._revival_counts, "sum") == 0).nonzero().flatten()
             self._revival_counts.zero_()
             self._revive(dead, pixel_values, generator)
+
+    def _copy_codebook_to_average(self) -> None:
+        if self.ema is not None and self.ema.module is not None:
+            self.ema.module.quantizer.codebook.weight.copy_(self.tokenizer_model.quantizer.codebook.weight)
 
     def _gather_latents(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Latents of the batches of all processes, so that one process with all of them would draw the same."""
