@@ -39,6 +39,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from trl import TrlParser
 
 from stylevar_hf import StyleVARImageProcessor, StyleVARVQConfig, StyleVARVQModel
+from stylevar_hf.data import split_by_content
 from stylevar_hf.training.vq_config import StyleVARVQTrainerConfig
 from stylevar_hf.training.vq_trainer import StyleVARVQTrainer
 
@@ -135,6 +136,9 @@ def load_data(arguments: DataArguments, image_size: int, seed: int):
     if names is None:
         if not isinstance(train, datasets.Dataset):
             return train, None
+        if "content_id" in train.column_names:  # rows that share a content stay together
+            rows, held_out = (split_by_content(train, split, seed=seed) for split in ("train", "validation"))
+            return rows, held_out.select(range(min(len(held_out), arguments.num_eval_rows)))
         held_out = min(arguments.num_eval_rows, max(1, len(train) // 20))
         parts = train.train_test_split(test_size=held_out, seed=seed)
         return parts["train"], parts["test"]
