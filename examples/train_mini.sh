@@ -40,27 +40,23 @@ sft() { # name, then flags
         --save_steps 250 --save_total_limit 2 --logging_steps 50 --resume_from_checkpoint auto "$@"
 }
 
-# 1. The tokenizer, on crops of 64x64.
+# 1. The tokenizer: a plain autoencoder on crops of 64x64, then with its codebook, then on the ladder of 128x128.
 vq vq-64 --base_channels 16 --channel_multipliers 1 1 2 4 --num_res_blocks 1 --norm_num_groups 8 \
     --patch_nums 1 2 4 6 8 --codebook_size 1024 --latent_channels 16 --num_shared_phi 3 --random_crop_scale 0.5 \
-    --quantizer_warmup_steps "$(steps 2000)" \
-    --per_device_train_batch_size 8 --learning_rate 1e-3 --max_steps "$(steps 5000)"
+    --quantizer_warmup_steps "$(steps 2000)" --per_device_train_batch_size 8 --learning_rate 1e-3 \
+    --max_steps "$(steps 5000)"
+vq vq-128 --init_from "$output/vq-64" --patch_nums 1 2 4 8 16 --random_crop_scale 0.8 \
+    --per_device_train_batch_size 4 --learning_rate 3e-4 --max_steps "$(steps 500)"
 
-# 2. The same weights on the ladder of 128x128.
-vq vq-128 --init_from "$output/vq-64" --patch_nums 1 2 4 6 10 16 --random_crop_scale 0.8 \
-    --per_device_train_batch_size 4 --learning_rate 5e-4 --max_steps "$(steps 1500)"
-
-# 3. The transformer, on tiles of 64x64.
-sft sft-64 --from_scratch --vq_model "$output/vq-64" --hidden_size 256 --num_hidden_layers 6 --num_attention_heads 4 \
-    --encoder_hidden_sizes 16 32 64 128 --encoder_depths 1 1 1 1 --blend_alphas 0.3 0.4 0.5 0.5 0.6 \
-    --alpha_jitter 0.2 --drop_path_rate 0 --num_procedural $((triplets * 4)) --procedural_canvas_size 128 \
-    --per_device_train_batch_size 16 --learning_rate 1e-3 --max_steps "$(steps 6000)"
-
-# 4. The same weights at 128x128.
+# 2. The transformer: on tiles of 64x64 with the same tokenizer, then at 128x128.
+sft sft-64 --from_scratch --vq_model "$output/vq-128" --patch_nums 1 2 4 8 --hidden_size 256 --num_hidden_layers 6 \
+    --num_attention_heads 8 --encoder_hidden_sizes 16 32 64 128 --encoder_depths 1 1 1 1 \
+    --blend_alphas 0.3 0.4 0.5 0.6 --alpha_jitter 0.2 --drop_path_rate 0 --num_procedural $((triplets * 2)) \
+    --procedural_canvas_size 128 --per_device_train_batch_size 16 --learning_rate 2e-3 --max_steps "$(steps 4000)"
 sft sft-128 --model_name_or_path "$output/sft-64" --vq_model "$output/vq-128" --num_procedural $triplets \
-    --per_device_train_batch_size 8 --learning_rate 5e-4 --max_steps "$(steps 3000)"
+    --per_device_train_batch_size 8 --learning_rate 1e-3 --max_steps "$(steps 2500)"
 
-# 5. The checkpoint as it ships.
+# 3. The checkpoint as it ships.
 python - "$output/sft-128" "$output/stylevar-mini" <<'PYTHON'
 import sys
 

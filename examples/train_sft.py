@@ -33,14 +33,20 @@ An adapter for one's own style:
     python examples/train_sft.py --model_name_or_path stylevar-sft --use_peft --lora_r 16 --dataset disk:my-triplets \
         --output_dir my-style
 
-A stopped run goes on with `--resume_from_checkpoint auto`.
+Several data sets are read one after the other (and shuffled), or mixed with `--dataset_weights`. Data on disk or on
+the Hub may call its columns something else: `--column_mapping content=photo style=painting target=result`.
+
+A stopped run goes on with `--resume_from_checkpoint auto` (or `last`).
 """
+
+import logging
 
 from trl import ModelConfig, TrlParser, get_peft_config
 
 from stylevar_hf.training.arguments import (
     StyleVARModelArguments,
     TripletDataArguments,
+    load_image_processor,
     load_model,
     load_training_data,
 )
@@ -52,6 +58,9 @@ def main() -> None:
     parser = TrlParser((TripletDataArguments, StyleVARModelArguments, StyleVARSFTConfig, ModelConfig))
     data_args, style_args, training_args, model_args = parser.parse_args_and_config()
 
+    logging.basicConfig()
+    if training_args.should_log:
+        logging.getLogger("stylevar_hf").setLevel(logging.INFO)  # says how many rows come from where
     model = load_model(model_args, style_args, seed=training_args.seed)
     with training_args.main_process_first(desc="loading the data"):
         train_dataset, eval_dataset = load_training_data(data_args, model.config.image_size)
@@ -60,6 +69,7 @@ def main() -> None:
         args=training_args,
         train_dataset=train_dataset,
         eval_dataset=eval_dataset,
+        processing_class=load_image_processor(model_args, model.config.image_size),
         peft_config=get_peft_config(model_args),
     )
     trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint)

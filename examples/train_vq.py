@@ -39,7 +39,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from trl import TrlParser
 
 from stylevar_hf import StyleVARImageProcessor, StyleVARVQConfig, StyleVARVQModel
-from stylevar_hf.data import split_by_content
+from stylevar_hf.data import load_imagepulse, load_omnistyle, split_by_content
 from stylevar_hf.training.vq_config import StyleVARVQTrainerConfig
 from stylevar_hf.training.vq_trainer import StyleVARVQTrainer
 
@@ -50,9 +50,9 @@ logger = logging.getLogger(__name__)
 @dataclass
 class DataArguments:
     """
-    Where images come from. A dataset is `procedural[:SPLIT]`, `imagefolder:DIR`, `disk:DIR` (written by
-    `save_to_disk`) or the id of a dataset on the Hub, `ID[:SPLIT]`. Every image column of it is used, or those named
-    by `--image_columns`.
+    Where images come from. A dataset is `procedural[:SPLIT]`, `omnistyle:ROOT`, `imagepulse:ROOT` (split by content,
+    as for the transformer), `imagefolder:DIR`, `disk:DIR` (written by `save_to_disk`) or the id of a dataset on the
+    Hub, `ID[:SPLIT]`. Every image column of it is used, or those named by `--image_columns`.
     """
 
     dataset: str = field(default="procedural", metadata={"help": "Training images."})
@@ -119,6 +119,9 @@ def load_rows(name: str, arguments: DataArguments, image_size: int, seed: int, n
         if arguments.streaming and split == "train":
             return stream_procedural(split=rest or split, seed=seed, image_size=size)
         return load_procedural(num_rows, split=rest or split, seed=seed, image_size=size)
+    if kind in ("omnistyle", "imagepulse"):
+        load = load_omnistyle if kind == "omnistyle" else load_imagepulse
+        return load(rest, split, streaming=arguments.streaming and split == "train")
     if kind == "imagefolder":
         return datasets.load_dataset("imagefolder", data_dir=rest, split="train")
     if kind == "disk":
@@ -133,11 +136,14 @@ def load_data(arguments: DataArguments, image_size: int, seed: int):
     names = arguments.eval_dataset
     if names is None and arguments.dataset.startswith("procedural"):
         names = ["procedural:in_distribution"]
+    if names is None and arguments.dataset.startswith(("omnistyle:", "imagepulse:")):
+        names = [arguments.dataset]  # its validation split
     if names is None:
         if not isinstance(train, datasets.Dataset):
             return train, None
         if "content_id" in train.column_names:  # rows that share a content stay together
             rows, held_out = (split_by_content(train, split, seed=seed) for split in ("train", "validation"))
+            held_out = held_out.shuffle(seed=seed, keep_in_memory=True)
             return rows, held_out.select(range(min(len(held_out), arguments.num_eval_rows)))
         held_out = min(arguments.num_eval_rows, max(1, len(train) // 20))
         parts = train.train_test_split(test_size=held_out, seed=seed)
@@ -165,7 +171,7 @@ def main() -> None:
         processing_class=StyleVARImageProcessor(size={"height": side, "width": side}),
     )
     resume = args.resume_from_checkpoint
-    if resume == "last":
+    if resume in ("auto", "last"):
         resume = get_last_checkpoint(args.output_dir) if os.path.isdir(args.output_dir) else None
         if resume is None:
             logger.warning("%s holds no checkpoint yet: training starts from step 0.", args.output_dir)

@@ -12,6 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -149,6 +150,22 @@ class TestLoadOmniStyle:
     def test_other_target_folder(self, omnistyle):
         (omnistyle / "target").rename(omnistyle / "OmniStyle-150K")
         assert len(load_omnistyle(omnistyle, split="all")) == 16
+
+    @pytest.mark.parametrize("real", ["target", "OmniStyle-150K"])
+    def test_link_to_the_targets_adds_no_rows(self, omnistyle, real):
+        link = {"target": "OmniStyle-150K", "OmniStyle-150K": "target"}[real]
+        (omnistyle / "target").rename(omnistyle / real)
+        (omnistyle / link).symlink_to(omnistyle / real)
+        assert len(load_omnistyle(omnistyle, split="all")) == 16
+
+    def test_targets_in_both_folders(self, omnistyle):
+        (omnistyle / "OmniStyle-150K").mkdir()
+        name = "room 0.png&&oil.jpeg.jpg.png"
+        (omnistyle / "target" / name).rename(omnistyle / "OmniStyle-150K" / name)
+        assert len(load_omnistyle(omnistyle, split="all")) == 16
+        write(omnistyle / "target" / name, png(5))
+        with pytest.raises(ValueError, match="has the name of .*target.*: leave out one of the two folders"):
+            load_omnistyle(omnistyle)
 
     def test_rows_are_sorted_and_images_decoded_lazily(self, omnistyle):
         write(omnistyle / "content" / "room 0.png", b"broken")
@@ -299,11 +316,27 @@ class TestLoadImagePulse:
             for k, column in enumerate(("content", "style", "target")):
                 write(root / f"{i:03}" / f"{column}.png", png(10 * i + k))
         data = load_imagepulse(root, split="all")
-        assert data["content_id"][:] == ["000", "001", "002"]
+        assert data["style_id"][:] == ["000", "001", "002"]
+        assert len(set(data["content_id"])) == 3
         assert np.array_equal(pixels(data[2]["target"]), pixels(make_image(22)))
         (root / "001" / "style.png").unlink()
         with pytest.raises(ValueError, match=r"001/style.png \(style\): is missing"):
             load_imagepulse(root)
+
+    @pytest.mark.parametrize("form", ["folder", "archive", "stream"])
+    def test_copies_of_a_prepared_content_share_an_id(self, root, form, tmp_path):
+        files = {f"{i:03}/{column}.png": png(10 * i) for i in range(6) for column in ("style", "target")}
+        files |= {f"{i:03}/content.png": png(i % 3) for i in range(6)}
+        for name, data in files.items():
+            if form == "folder":
+                write(root / name, data)
+        if form != "folder":
+            make_archive(root / "0.tar.gz", dict(list(files.items())))
+            make_archive(root / "1.tar.gz", files)
+        arguments = {"streaming": form == "stream", "cache_dir": tmp_path / "cache", "progress": False}
+        ids = [row["content_id"] for row in load_imagepulse(root, split="all", **arguments)]
+        expected = [hashlib.sha256(png(i % 3)).hexdigest()[:16] for i in range(6)]
+        assert ids == (expected if form == "folder" else 2 * expected)
 
     @pytest.mark.parametrize("streaming", [False, True])
     @pytest.mark.parametrize(
@@ -574,11 +607,23 @@ class TestLoadTriplets:
                 (tmp_path / column).mkdir(exist_ok=True)
                 make_image(10 * i + k).save(tmp_path / column / f"{i}.{suffix}")
         data = load_triplets(tmp_path, "all")
-        assert data["content_id"][:] == ["0", "1", "2"]
+        assert data["style_id"][:] == ["0", "1", "2"]
+        assert len(set(data["content_id"])) == 3
         assert np.array_equal(pixels(data[1]["style"]), pixels(make_image(11)))
         (tmp_path / "style" / "1.bmp").unlink()
         with pytest.raises(ValueError, match=r"style/1.\* \(style\): is missing"):
             load_triplets(tmp_path)
+
+    def test_copies_of_a_content_fall_into_one_split_and_have_the_id_of_other_layouts(self, tmp_path):
+        for i in range(12):
+            for column, seed in (("content", i % 4), ("style", 100 + i), ("target", 200 + i)):
+                write(tmp_path / column / f"{i}.png", png(seed))
+        ids = [
+            load_triplets(tmp_path, split, validation_fraction=0.4)["content_id"] for split in ("train", "validation")
+        ]
+        assert len(set(ids[0])) + len(set(ids[1])) == 4 and not set(ids[0]) & set(ids[1])
+        images = {column: [str(tmp_path / column / "0.png")] for column in ("content", "style", "target")}
+        assert load_triplets(datasets.Dataset.from_dict(images), "all")["content_id"][0] in {*ids[0], *ids[1]}
 
     def test_splits_that_the_data_has_are_kept(self, data):
         parts = datasets.DatasetDict(train=data.select([0, 1, 2]), validation=data.select([3]))

@@ -12,6 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 from collections import Counter
+from types import SimpleNamespace
 
 import datasets
 import numpy as np
@@ -228,6 +229,24 @@ class TestEpochCallback:
 
     def test_trainer_shows_each_epoch_its_rows(self, train):
         assert train() == ["a"] * 4 + ["b"] * 4
+
+    def test_each_pass_of_a_stream_is_an_epoch(self, tmp_path):
+        epochs = []
+        settings = TrainingArguments(
+            str(tmp_path), max_steps=6, per_device_train_batch_size=2, report_to="none", use_cpu=True,
+            disable_tqdm=True, remove_unused_columns=False, save_strategy="no",
+        )  # fmt: skip
+        trainer = Trainer(
+            _Scalar(),
+            settings,
+            train_dataset=make_part("a", 4).to_iterable_dataset(),
+            data_collator=lambda rows: {"values": torch.ones(len(rows))},
+            callbacks=[EpochCallback(SimpleNamespace(set_epoch=epochs.append))],
+        )
+        for _ in range(2):
+            epochs.clear()
+            trainer.train()
+            assert epochs == [0, 1, 2]
 
     def test_resumed_run_goes_on_with_the_epoch_it_was_in(self, train):
         train()

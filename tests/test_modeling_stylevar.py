@@ -262,6 +262,15 @@ class TestPrecision:
         assert logits.dtype == torch.float32
         assert (logits - expected).abs().max() < (0.15 if dtype == torch.bfloat16 else 0.02) * expected.std()
 
+    def test_autocast_leaves_the_codes(self):
+        model = make_model()
+        pixel_values = torch.rand(8, 3, model.config.image_size, model.config.image_size) * 2 - 1
+        expected = model.encode_content(pixel_values)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = model.encode_content(pixel_values)
+        assert torch.equal(found.codes, expected.codes)
+        assert torch.equal(found.features, expected.features)
+
     def test_training_step_under_autocast(self):
         model = make_model().train()
         with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -11,6 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
+import errno
 import json
 import os
 import signal
@@ -25,14 +26,16 @@ import PIL.Image
 import pytest
 import torch
 from conftest import make_tiny_config
+from safetensors import SafetensorError
 from transformers import ResNetConfig, ResNetModel
 
 from stylevar_hf import StyleVARForConditionalGeneration, StyleVARImageProcessor, StyleVARPipeline
 from stylevar_hf.data import CurriculumDataset
 from stylevar_hf.data.token_cache import cache_tokens
-from stylevar_hf.training import StyleVARSFTConfig, StyleVARSFTTrainer
+from stylevar_hf.training import StyleVARSFTConfig, StyleVARSFTTrainer, sft_trainer
 from stylevar_hf.training.arguments import StyleVARModelArguments, TripletDataArguments, load_training_data
 from stylevar_hf.training.callbacks import FiniteLossGuard
+from stylevar_hf.training.checkpointing import _is_full
 from stylevar_hf.training.initialization import create_model, load_image_encoders
 
 
@@ -114,11 +117,21 @@ class TestConfig:
             ({"token_cache_dir": "x", "augmentation": True}, "`token_cache_dir` must be None with `augmentation`"),
             ({"token_cache_batch_size": 0}, "`token_cache_batch_size` must be positive"),
             ({"early_stopping_patience": -1}, "`early_stopping_patience` must be 0 or more"),
+            ({"early_stopping_patience": 1}, "`eval_strategy` must be epoch or steps .*--save_strategy epoch"),
+            ({"early_stopping_patience": 1, "eval_strategy": "epoch"}, "`save_strategy` must be epoch like"),
+            (
+                {"early_stopping_patience": 1, "eval_strategy": "steps", "eval_steps": 3, "save_steps": 4},
+                r"`save_steps` must be a multiple of `eval_steps` \(3\)",
+            ),
         ],
     )
     def test_invalid_options_are_refused(self, tmp_path, options, message):
         with pytest.raises(ValueError, match=message):
             StyleVARSFTConfig(output_dir=str(tmp_path), **options)
+
+    def test_early_stopping_goes_back_to_the_best_checkpoint(self, tmp_path):
+        options = {"early_stopping_patience": 1, "eval_strategy": "epoch", "save_strategy": "epoch"}
+        assert StyleVARSFTConfig(output_dir=str(tmp_path), use_cpu=True, **options).load_best_model_at_end
 
 
 class TestOptimisation:
@@ -166,6 +179,20 @@ class TestOptimisation:
         assert all(torch.equal(before[name], after[name]) != moves for name in statistics)
         scale = "model.style_encoder.embedder.embedder.normalization.weight"
         assert not torch.equal(before[scale], after[scale])
+
+    @pytest.mark.parametrize("frozen", ["encoder_batch_norm", "freeze_encoders"])
+    def test_frozen_batch_norm_of_new_encoders_is_warned_of(self, tmp_path, monkeypatch, frozen):
+        warnings = []
+        monkeypatch.setattr(sft_trainer.logger, "warning", warnings.append)
+        options = {"encoder_batch_norm": {"encoder_batch_norm": "frozen", "freeze_encoders": "train"}[frozen]}
+        options["freeze_encoders"] = frozen == "freeze_encoders"
+        make_trainer(tmp_path, **options)
+        assert len(warnings) == 1 and "`encoder_batch_norm='train'`" in warnings[0]
+        trained = make_model()
+        trained.model.style_encoder.embedder.embedder.normalization.running_mean.fill_(0.1)
+        make_trainer(tmp_path, trained, **options)
+        make_trainer(tmp_path, encoder_batch_norm="train")
+        assert len(warnings) == 1
 
     def test_frozen_encoders_do_not_change(self, tmp_path):
         trainer = make_trainer(tmp_path, freeze_encoders=True, encoder_batch_norm="train", max_steps=1)
@@ -282,9 +309,29 @@ class TestData:
         broken = datasets.Dataset.from_list(rows, make_triplets().features)
         with pytest.raises(ValueError, match="got 1 that cannot, in 1 rows.*\n.*row 5"):
             make_trainer(tmp_path, train=broken).train()
-        trainer = make_trainer(tmp_path, train=broken, skip_broken=True)
+        trainer = make_trainer(
+            tmp_path, train=broken, skip_broken=True, max_steps=2, save_strategy="steps", save_steps=1
+        )
         trainer.train()
         assert len(trainer.train_dataset) == 7
+        resumed = make_trainer(tmp_path, train=broken, skip_broken=True, check_data=False)
+        resumed.train(resume_from_checkpoint="last")
+        assert len(resumed.train_dataset) == 7 and resumed.state.global_step == 4
+
+    def test_broken_rows_of_a_stream_cannot_be_left_out(self, tmp_path):
+        stream = make_triplets().to_iterable_dataset()
+        with pytest.raises(ValueError, match="`skip_broken` must be False.*`train_dataset` is of type IterableData"):
+            make_trainer(tmp_path, train=stream, skip_broken=True)
+        with pytest.raises(ValueError, match="`skip_broken` must be False.*`eval_dataset near` is of type"):
+            make_trainer(tmp_path, evaluation={"near": stream}, skip_broken=True)
+
+    def test_codes_are_computed_on_the_device_of_training(self, tmp_path, monkeypatch):
+        trainer = make_trainer(tmp_path, token_cache_dir=str(tmp_path / "cache"))
+        vq_model, calls = trainer.model.vq_model, []
+        monkeypatch.setattr(vq_model, "to", lambda device: calls.append(device))
+        monkeypatch.setattr(sft_trainer, "cache_tokens", lambda dataset, *args, **kwargs: calls.append("cache"))
+        trainer._cache_tokens(trainer.train_dataset)
+        assert calls == [trainer.args.device, "cache", vq_model.device]
 
     def test_stream_with_max_steps(self, tmp_path):
         trainer = make_trainer(tmp_path, train=make_triplets(16).to_iterable_dataset(), max_steps=3)
@@ -301,8 +348,11 @@ class TestData:
         assert curriculum.epoch == 1
 
     def test_missing_columns_are_named(self, tmp_path):
-        with pytest.raises(ValueError, match="missing: style"):
-            make_trainer(tmp_path, train=make_triplets().remove_columns("style")).train()
+        whole = make_triplets()
+        with pytest.raises(ValueError, match=r"`train_dataset` must .*content_id, family \(missing: style\)"):
+            make_trainer(tmp_path, train=whole.remove_columns("style"))
+        with pytest.raises(ValueError, match=r"`eval_dataset near` must .*missing: content, target \(or labels\)"):
+            make_trainer(tmp_path, evaluation={"near": whole.remove_columns(["content", "target"])})
 
 
 class TestCheckpoints:
@@ -326,6 +376,37 @@ class TestCheckpoints:
         trainer = make_trainer(tmp_path, save_strategy="steps", save_steps=2)
         trainer.train(resume_from_checkpoint="auto")
         assert trainer.state.global_step == 4 and (tmp_path / "checkpoint-4" / "trainer_state.json").exists()
+
+    @pytest.mark.parametrize("final", [False, True])
+    def test_other_failures_while_saving_are_not_called_a_full_disk(self, tmp_path, monkeypatch, final):
+        trainer = make_trainer(tmp_path, save_strategy="steps", save_steps=2)
+        trainer.train()
+
+        def fail(*args, **kwargs):
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+        monkeypatch.setattr(torch, "save", fail)
+        with pytest.raises(RuntimeError, match="^CUDA error: an illegal memory access was encountered$"):
+            trainer.save_model() if final else trainer._save_checkpoint(trainer.model, None)
+        assert not (tmp_path / ".saving").exists()
+        assert (tmp_path / "checkpoint-4" / "trainer_state.json").exists()
+
+    @pytest.mark.parametrize(
+        ("error", "full"),
+        [
+            (OSError(errno.ENOSPC, "No space left on device"), True),
+            (RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"), True),
+            (SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"), True),
+            (PermissionError(errno.EACCES, "Permission denied"), False),
+            (RuntimeError("NCCL communicator was aborted"), False),
+            (KeyError("No space left"), False),
+        ],
+    )
+    def test_full_disk_is_told_from_other_errors(self, error, full):
+        assert _is_full(error) == full
+        wrapped = RuntimeError("while saving")
+        wrapped.__cause__ = error
+        assert _is_full(wrapped) == full
 
     def test_failed_final_save_keeps_the_model_that_was_there(self, tmp_path, monkeypatch):
         trainer = make_trainer(tmp_path, max_steps=1)
@@ -458,6 +539,16 @@ class TestAdapter:
         trainer.create_model_card()
         card = (tmp_path / "adapter" / "README.md").read_text()
         assert "library_name: peft" in card and "merge_and_unload" in card
+
+    def test_statistics_that_an_adapter_would_lose_are_refused(self, tmp_path):
+        from peft import LoraConfig
+
+        options = {"trainer_options": {"peft_config": LoraConfig(r=2)}, "encoder_batch_norm": "train"}
+        with pytest.raises(ValueError, match="`encoder_batch_norm` must be frozen with an adapter"):
+            make_trainer(tmp_path, **options)
+        adapted = make_trainer(tmp_path, freeze_encoders=True, **options).model
+        with pytest.raises(ValueError, match="`encoder_batch_norm` must be frozen with an adapter"):
+            make_trainer(tmp_path, adapted, encoder_batch_norm="train")
 
     def test_names_given_by_the_user_spare_the_tokenizer(self, tmp_path):
         from peft import LoraConfig

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from stylevar_hf import StyleVARForConditionalGeneration, StyleVARImageProcessor
-from stylevar_hf.data import token_cache
+from stylevar_hf.data import token_cache, with_index
 from stylevar_hf.data.token_cache import cache_tokens, check_cached_tokens, tokenizer_hash, tokenizers_of
 
 
@@ -165,6 +165,61 @@ class TestCacheTokens:
             cache_tokens(make_triplets(), vq_model, processor, tmp_path, batch_size=0)
         with pytest.raises(ValueError, match="at least one row"):
             cache_tokens(make_triplets().select([]), vq_model, processor, tmp_path)
+
+
+class TestChosenRows:
+    @pytest.fixture
+    def saved(self, tmp_path) -> datasets.Dataset:
+        make_triplets().save_to_disk(tmp_path / "data")
+        return datasets.load_from_disk(tmp_path / "data")
+
+    @pytest.mark.parametrize("rows", [[3, 0, 5], [1, 2, 1, 5, 1, 2], [2, 3]])
+    def test_nothing_is_written_into_the_data(self, saved, vq_model, processor, tmp_path, rows):
+        before = sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "data").rglob("*"))
+        chosen = saved.select(rows)
+        plain = cache_tokens(saved, vq_model, processor, tmp_path / "plain", progress=False)
+        for _ in range(2):  # the second time from the cache
+            cached = with_index(
+                cache_tokens(chosen, vq_model, processor, tmp_path / "c", shard_size=2, progress=False)
+            )
+            assert cached["index"][:] == list(range(len(rows)))
+            for row, number in zip(cached, rows, strict=True):
+                expected = plain[number]
+                for column in ("content_id", "content_codes", "style_codes", "labels"):
+                    assert row[column] == expected[column]
+                assert row["target"].tobytes() == expected["target"].tobytes()
+            check_cached_tokens(cached, vq_model, processor)
+            assert tokenizers_of(cached)
+        both = datasets.concatenate_datasets([plain, cached.remove_columns("index")])
+        assert both[len(plain)]["labels"] == plain[rows[0]]["labels"]
+        assert sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "data").rglob("*")) == before
+
+    def test_rows_that_come_very_often_are_counted(self, saved):
+        rows = [0, 5] * 40
+        indexed = with_index(saved.select(rows))
+        assert indexed["index"][:] == list(range(80))
+        assert indexed["content_id"][:] == saved.select(rows)["content_id"][:]
+
+
+class TestFiles:
+    def test_replaced_image_is_encoded_again(self, vq_model, processor, tmp_path, encoded):
+        paths = {}
+        for column in ("content", "style", "target"):
+            make_triplets()[0][column].save(tmp_path / f"{column}.png")
+            paths[column] = [str(tmp_path / f"{column}.png")] * 2
+        features = datasets.Features({column: datasets.Image() for column in paths})
+
+        def cache() -> datasets.Dataset:
+            data = datasets.Dataset.from_dict(paths, features).select([1, 0])
+            return cache_tokens(data, vq_model, processor, tmp_path / "cache", progress=False)
+
+        first, count = cache(), sum(encoded)
+        cache()
+        assert sum(encoded) == count
+        make_triplets(seed=1)[0]["target"].save(tmp_path / "target.png")
+        second = cache()
+        assert sum(encoded) > count
+        assert second["labels"][:] != first["labels"][:] and second["style_codes"][:] == first["style_codes"][:]
 
 
 class TestTokenizerHash:

@@ -16,7 +16,6 @@ import io
 import logging
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import datasets
 import numpy as np
@@ -26,6 +25,7 @@ import torch
 from safetensors.torch import load_file
 from skimage.metrics import peak_signal_noise_ratio as skimage_psnr
 from skimage.metrics import structural_similarity as skimage_ssim
+from torch.utils.data import DataLoader
 from transformers import TrainerCallback, set_seed
 
 from stylevar_hf import StyleVARVQConfig, StyleVARVQModel
@@ -205,6 +205,15 @@ class TestSamples:
         assert not torch.equal(first[[2]], VQImageCollator(16, 0.5, seed=2)([samples[2]])["pixel_values"])
         samples.set_epoch(1)
         assert not torch.equal(first[[2]], collator([samples[2]])["pixel_values"])
+
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_workers_that_outlive_an_epoch_see_the_next(self, stream):
+        rows = make_rows(2, columns=("target",))
+        samples = as_image_samples(rows.to_iterable_dataset() if stream else rows, augment=True)
+        loader = DataLoader(samples, num_workers=1, persistent_workers=True, collate_fn=list)
+        for epoch in (0, 3):
+            samples.set_epoch(epoch)
+            assert {batch[0]["key"][0] for batch in loader} == {epoch}
 
     def test_validation_takes_the_centre(self):
         image = PIL.Image.fromarray(np.arange(20 * 24 * 3, dtype=np.uint16).astype(np.uint8).reshape(20, 24, 3))
@@ -506,9 +515,9 @@ class TestEMACallback:
         callback.start(model)
         return model, callback
 
-    def advance(self, model, callback, value, evaluate=False):
+    def advance(self, model, callback, value):
         torch.nn.init.constant_(model.weight, value)
-        callback.on_step_end(None, None, SimpleNamespace(should_evaluate=evaluate), model=model)
+        callback.on_step_end(None, None, None, model=model)
 
     def test_average_by_hand(self):
         model, callback = self.make()
@@ -526,9 +535,12 @@ class TestEMACallback:
     def test_average_stands_in_during_evaluation_only(self):
         model, callback = self.make()
         self.advance(model, callback, 1.0)
-        self.advance(model, callback, 3.0, evaluate=True)
-        assert model.weight.item() == 2
-        callback.on_evaluate(None, None, None, model=model)
+        self.advance(model, callback, 3.0)
+        with callback.applied(model):
+            assert model.weight.item() == 2
+            with callback.applied(model):
+                assert model.weight.item() == 2
+            assert model.weight.item() == 2
         assert model.weight.item() == 3
 
     def test_save_and_load_restore_the_average(self, tmp_path):

@@ -605,13 +605,18 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
     def _tokenize(
         self, role: str, pixel_values: torch.Tensor, codes: torch.LongTensor | None
     ) -> tuple[torch.LongTensor, torch.Tensor]:
-        """Codes `(B, L)` and conditioning features `(B, L, C)` of images; the tokenizer is not trained here."""
+        """
+        Codes `(B, L)` and conditioning features `(B, L, C)` of images; the tokenizer is not trained here.
+
+        It runs in its own dtype whatever autocast says, so that codes are those of a token cache.
+        """
         check_pixel_values(f"{role}_pixel_values", pixel_values, self.config.vq_config)
-        if codes is None:
-            encoded = self.vq_model.encode(pixel_values)
-            return encoded.codes, encoded.features
-        _check_batch(f"{role}_codes", len(codes), len(pixel_values))
-        return codes, self.vq_model.cumulative_features(codes)
+        with torch.autocast(pixel_values.device.type, enabled=False):
+            if codes is None:
+                encoded = self.vq_model.encode(pixel_values)
+                return encoded.codes, encoded.features
+            _check_batch(f"{role}_codes", len(codes), len(pixel_values))
+            return codes, self.vq_model.cumulative_features(codes)
 
     def _check_pair(
         self,

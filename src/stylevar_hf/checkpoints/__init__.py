@@ -14,8 +14,9 @@
 """
 The checkpoint that works out of the box: `bundled_checkpoint()` returns its folder.
 
-Until a trained one ships in `stylevar-mini/`, a small one is built from a fixed seed in the cache. It is untrained: it
-shows that everything runs, its pictures are noise.
+Until a trained one ships in `stylevar-mini/`, a small one is built in the cache: around the trained tokenizer in
+`stylevar-mini-tokenizer/` (made by `examples/train_mini.sh`), a transformer from a fixed seed. The transformer is
+untrained: it shows that everything runs, its pictures are noise.
 """
 
 import contextlib
@@ -32,6 +33,7 @@ logger = logging.get_logger(__name__)
 
 PACKAGE = Path(__file__).parents[1]
 TRAINED_CHECKPOINT = PACKAGE / "checkpoints" / "stylevar-mini"
+TRAINED_TOKENIZER = PACKAGE / "checkpoints" / "stylevar-mini-tokenizer"
 SEED = 0
 
 
@@ -79,7 +81,7 @@ def _untrained_folder() -> Path:
 
     # The sources are part of the name (and, as remote code, of the folder): a change of theirs builds anew.
     digest = hashlib.sha256(Path(__file__).read_bytes())
-    for source in sorted(PACKAGE.glob("*_stylevar*.py")):
+    for source in (*sorted(PACKAGE.glob("*_stylevar*.py")), *sorted(TRAINED_TOKENIZER.iterdir())):
         digest.update(source.read_bytes())
     cache = os.environ.get("STYLEVAR_CACHE") or Path(HF_HOME) / "stylevar-hf"
     return Path(cache).expanduser() / f"stylevar-mini-untrained-{__version__}-{digest.hexdigest()[:8]}"
@@ -106,20 +108,15 @@ def _save_untrained(folder: Path) -> None:
     from ..configuration_stylevar import StyleVARConfig
     from ..image_processing_stylevar import StyleVARImageProcessor
     from ..modeling_stylevar import StyleVARForConditionalGeneration
+    from ..modeling_stylevar_vq import StyleVARVQModel
 
+    tokenizer = StyleVARVQModel.from_pretrained(TRAINED_TOKENIZER, dtype=torch.float32)
     config = StyleVARConfig(
         hidden_size=192,
         num_hidden_layers=4,
         num_attention_heads=3,
-        vq_config={
-            "patch_nums": (1, 2, 3, 4, 6, 8, 12, 16),
-            "codebook_size": 512,
-            "latent_channels": 16,
-            "base_channels": 32,
-            "channel_multipliers": (1, 1, 2, 2),
-            "num_res_blocks": 1,
-            "norm_num_groups": 8,
-        },
+        blend_alphas=(0.3, 0.4, 0.5, 0.6, 0.7),
+        vq_config=tokenizer.config.to_dict(),
         encoder_config={
             "embedding_size": 16,
             "hidden_sizes": [16, 32, 64, 128],
@@ -131,6 +128,7 @@ def _save_untrained(folder: Path) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         model = StyleVARForConditionalGeneration(config)
+    model.vq_model.load_state_dict(tokenizer.state_dict())
     model.save_pretrained(folder)
     side = config.image_size
     StyleVARImageProcessor(size={"height": side, "width": side}).save_pretrained(folder)

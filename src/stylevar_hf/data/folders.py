@@ -128,14 +128,14 @@ def check_folder(
 def scan_folders(root: str | os.PathLike) -> Scan:
     """
     The triplets of `root/content`, `root/style` and `root/target`, whose files have the same names but for their
-    suffixes.
+    suffixes. A name belongs to a triplet, not to a content, which may lie there under many: its id is a hash.
     """
     root, scan = Path(root), Scan()
     images = {column: by_stem(root / column, scan, column) for column in IMAGE_COLUMNS}
     for stem in sorted(set().union(*images.values())):
         row = {column: str(images[column][stem]) for column in IMAGE_COLUMNS if stem in images[column]}
         if len(row) == len(IMAGE_COLUMNS):
-            scan.rows.append({**row, "content_id": stem, "style_id": stem})
+            scan.rows.append({**row, "content_id": None, "style_id": stem})
         for column in IMAGE_COLUMNS:
             if column not in row:
                 others = " and ".join(row[other] for other in row)

@@ -17,7 +17,7 @@ FLUX: check its terms. The style image shows the same scene description as the c
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import datasets
@@ -25,7 +25,7 @@ import datasets
 from ._messages import IMAGE_COLUMNS, existing_folder, files_below, invalid
 from .archives import archive_stem, extract_archive, is_archive, open_members
 from .imagepulse_samples import LAYOUTS, find_samples, is_sample_file
-from .scanning import Scan, dataset_from_scan, features, is_image
+from .scanning import Scan, content_hash, dataset_from_scan, features, is_image
 from .splits import check_split, content_position
 
 
@@ -76,7 +76,8 @@ def load_imagepulse(
 
     Returns:
         `datasets.Dataset` or `datasets.IterableDataset`: Columns `content`, `style`, `target` (images, decoded when a
-        row is read), `content_id` (the name of the content's file, or of the prepared folder) and `style_id`.
+        row is read), `content_id` (raw: the name of the content's file; prepared: a hash of it, for the same content
+        lies in many folders) and `style_id` (the name of the style's file, or of the prepared folder).
 
     Raises:
         ValueError: If the folder, an image or a field is missing, a JSON file cannot be read, an archive is truncated
@@ -145,14 +146,23 @@ def scan_folder(
         scan.rows.append(_with_paths(row, prefix, lambda name: str(folder / name)))
 
 
-def _with_paths(row: dict[str, str], prefix: str, path) -> dict:
+def _with_paths(row: dict[str, str | None], prefix: str, path) -> dict:
     return {
-        column: path(value) if column in IMAGE_COLUMNS else f"{prefix}/{value}" if prefix else value
+        column: path(value) if column in IMAGE_COLUMNS else f"{prefix}/{value}" if prefix and value else value
         for column, value in row.items()
     }
 
 
-def scan_archive(archive: Path, scan: Scan, skip_artifacts: bool = False, on_image=None, on_danger=None) -> list[dict]:
+def _keep_hash(hashes: dict[str, str]) -> Callable[[str, bytes], None]:
+    def keep(name: str, data: bytes) -> None:
+        hashes[name] = content_hash(data)
+
+    return keep
+
+
+def scan_archive(
+    archive: Path, scan: Scan, skip_artifacts: bool = False, on_image=None, on_danger=None, on_content=None
+) -> list[dict]:
     """
     The samples of an archive as rows of member names, read once from start to end and not unpacked.
 
@@ -167,6 +177,8 @@ def scan_archive(archive: Path, scan: Scan, skip_artifacts: bool = False, on_ima
             Called with the name and the bytes of every image.
         on_danger (`Callable[[str, str], None]`, *optional*):
             As in [`~stylevar_hf.data.archives.open_members`].
+        on_content (`Callable[[str, bytes], None]`, *optional*):
+            Called with the name and the bytes of every image called `content`.
 
     Raises:
         ValueError: If the archive is truncated or damaged, or if a member is unsafe and `on_danger` is not given.
@@ -182,6 +194,8 @@ def scan_archive(archive: Path, scan: Scan, skip_artifacts: bool = False, on_ima
                 samples[name] = tar.extractfile(member).read()
             elif on_image is not None and is_image(Path(name)):
                 on_image(name, tar.extractfile(member).read())
+            elif on_content is not None and is_image(Path(name)) and Path(name).stem == "content":
+                on_content(name, tar.extractfile(member).read())
     return find_samples(
         sorted(names),
         read=samples.__getitem__,
@@ -198,12 +212,16 @@ def _stream_archives(
     for archive in map(Path, archives):
         prefix = archive_name(archive, Path(root))
         scan = Scan()
-        rows = scan_archive(archive, scan, skip_artifacts)
+        # Of images that may be the content of a prepared sample.
+        hashes: dict[str, str] = {}
+        rows = scan_archive(archive, scan, skip_artifacts, on_content=_keep_hash(hashes))
         if scan.errors:
             raise ValueError(f"`root` must hold complete triplets, but got {scan.errors[0]}")
         wanted: dict[str, list[tuple[int, str]]] = {}
         for index, row in enumerate(rows):
             rows[index] = row = _with_paths(row, prefix, str)
+            if row["content_id"] is None:
+                row["content_id"] = hashes[row["content"]]
             is_validation = content_position(row["content_id"], seed) < validation_fraction
             if split == "all" or is_validation == (split == "validation"):
                 for column in IMAGE_COLUMNS:

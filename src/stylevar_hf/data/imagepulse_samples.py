@@ -41,7 +41,7 @@ def find_samples(
     scan: Scan,
     layout: str = "auto",
     skip_artifacts: bool = False,
-) -> list[dict[str, str]]:
+) -> list[dict[str, str | None]]:
     """
     Puts files together to samples.
 
@@ -60,7 +60,8 @@ def find_samples(
             Whether to leave out raw samples with artifacts.
 
     Returns:
-        `list[dict[str, str]]`: `content`, `style`, `target` (names), `content_id`, `style_id`.
+        `list[dict[str, str | None]]`: `content`, `style`, `target` (names), `content_id`, `style_id`. Prepared samples
+        hold copies of their contents, so that no name tells which are the same: their `content_id` is `None`.
     """
     prepared = [name for name in names if _column_of(name) is not None]
     if layout == "prepared" or (layout == "auto" and prepared):
@@ -73,7 +74,7 @@ def _column_of(name: str) -> str | None:
     return stem if stem in IMAGE_COLUMNS and suffix.lower() in IMAGE_SUFFIXES else None
 
 
-def _prepared_samples(names: Sequence[str], where: Callable[[str], str], scan: Scan) -> list[dict[str, str]]:
+def _prepared_samples(names: Sequence[str], where: Callable[[str], str], scan: Scan) -> list[dict[str, str | None]]:
     folders: dict[str, dict[str, str]] = {}
     for name in names:
         sample, column = folders.setdefault(posixpath.dirname(name), {}), _column_of(name)
@@ -86,8 +87,8 @@ def _prepared_samples(names: Sequence[str], where: Callable[[str], str], scan: S
             if column not in sample:
                 scan.error(column, where(posixpath.join(folder, f"{column}.png")), "is missing")
         if len(sample) == len(IMAGE_COLUMNS):
-            identity = folder or "."
-            rows.append({**{c: sample[c] for c in IMAGE_COLUMNS}, "content_id": identity, "style_id": identity})
+            images = {column: sample[column] for column in IMAGE_COLUMNS}
+            rows.append({**images, "content_id": None, "style_id": folder or "."})
     return rows
 
 

@@ -22,6 +22,7 @@ import torch
 from transformers import TrainerCallback
 
 from ._messages import IMAGE_COLUMNS, invalid
+from ._stored import stored_rows
 
 
 STOPPING_STRATEGIES = ("first_exhausted", "all_exhausted", "all_exhausted_without_replacement")
@@ -97,7 +98,12 @@ def with_index(
         return dataset.map(lambda _, index: {"index": index}, with_indices=True, features=features)
     if "index" in dataset.column_names:
         dataset = dataset.remove_columns("index")
-    return dataset.add_column("index", np.arange(len(dataset)))
+    stored, positions = stored_rows(dataset)
+    if positions is None:
+        return stored.add_column("index", np.arange(len(stored)))
+    numbers = np.full(len(stored), -1)
+    numbers[positions] = np.arange(len(positions))
+    return stored.add_column("index", numbers).select(positions)
 
 
 class CurriculumDataset(torch.utils.data.Dataset):
@@ -223,6 +229,9 @@ class EpochCallback(TrainerCallback):
     """
     Tells datasets and collators which epoch begins, also after a resumption.
 
+    Of a stream, each pass is an epoch. `Trainer` does not keep how many passes a stream had made: a resumed run counts
+    them from 0.
+
     `Trainer` itself does not: accelerate hands the epoch to the sampler, and to the dataset only where the sampler
     takes none; to a collator never.
 
@@ -233,11 +242,17 @@ class EpochCallback(TrainerCallback):
 
     def __init__(self, *targets: Any):
         self.targets = targets
+        self._epoch: int | None = None
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self._epoch = None
 
     def on_epoch_begin(self, args, state, control, **kwargs):
-        epoch = int(state.epoch or 0)  # a resumed run begins inside an epoch
+        # A resumed run begins inside an epoch. After that they are counted: where the length of a stream is not known,
+        # `state.epoch` is the share of `max_steps`.
+        self._epoch = int(state.epoch or 0) if self._epoch is None else self._epoch + 1
         for target in self.targets:
-            target.set_epoch(epoch)
+            target.set_epoch(self._epoch)
 
 
 def _aligned(parts: Sequence) -> list:

@@ -18,6 +18,7 @@ is stated: find out whether you may use it.
 """
 
 import os
+from pathlib import Path
 
 import datasets
 
@@ -66,8 +67,9 @@ def load_omnistyle(
         row is read), `content_id` and `style_id` (the file names), sorted by target.
 
     Raises:
-        ValueError: If a folder is missing, a name cannot be parsed, a target's content or style does not exist (the
-            message names the files), there are no targets, or a single content is to be split.
+        ValueError: If a folder is missing, a name cannot be parsed or is in both folders of targets, a target's
+            content or style does not exist (the message names the files), there are no targets, or a single content
+            is to be split.
     """
     folder = existing_folder("root", root)
     return dataset_from_scan(scan_omnistyle(folder), folder, split, validation_fraction, seed, streaming)
@@ -91,7 +93,9 @@ def scan_omnistyle(root: str | os.PathLike) -> Scan:
         ValueError: If `content`, `style`, or both `target` and `OmniStyle-150K` are missing.
     """
     root = existing_folder("root", root)
-    targets = [root / name for name in TARGET_FOLDERS if (root / name).is_dir()]
+    # One may be a link to the other.
+    places = {(root / name).resolve(): root / name for name in reversed(TARGET_FOLDERS) if (root / name).is_dir()}
+    targets = sorted(places.values(), key=lambda folder: TARGET_FOLDERS.index(folder.name))
     missing = [name for name in ("content", "style") if not (root / name).is_dir()]
     missing += [] if targets else [" or ".join(TARGET_FOLDERS)]
     if missing:
@@ -103,7 +107,12 @@ def scan_omnistyle(root: str | os.PathLike) -> Scan:
         for name in ("content", "style")
     }
     used: dict[str, set[str]] = {"content": set(), "style": set()}
+    seen: dict[str, Path] = {}
     for path in (path for folder in targets for path in files_below(folder)):
+        first = seen.setdefault(path.name, path)
+        if len(targets) > 1 and first.relative_to(root).parts[0] != path.relative_to(root).parts[0]:
+            scan.error("target", path, f"has the name of {first}: leave out one of the two folders")
+            continue
         names = parse_target_name(path.name) if is_image(path) else None
         if names is None:
             scan.error("target", path, f"is not named <content file>{SEPARATOR}<style file>.<image suffix>")

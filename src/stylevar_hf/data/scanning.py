@@ -13,11 +13,14 @@
 # limitations under the License.
 """What is in a data folder: its triplets and its problems. Loaders stop at a problem, the checker lists them all."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import datasets
+from tqdm.auto import tqdm
 
 from ._messages import IMAGE_COLUMNS, IMAGE_SUFFIXES, listed
 from .checking import Problem
@@ -26,6 +29,9 @@ from .splits import check_split, split_by_content
 
 # Parts that data loader workers and processes can read side by side when a folder is streamed.
 MAX_SHARDS = 64
+_HASH_THREADS = 8
+# Fewer files than this are read before a progress bar would be of use.
+_MANY_FILES = 2000
 
 
 @dataclass
@@ -35,7 +41,8 @@ class Scan:
 
     Args:
         rows (`list[dict[str, str]]`):
-            One per triplet: the paths of its images under `content`, `style` and `target`, and its other columns.
+            One per triplet: the paths of its images under `content`, `style` and `target`, and its other columns. A
+            `content_id` of `None` stands for a hash of the content's file, which is read when the rows are used.
         problems (`list[Problem]`):
             Files that are no part of a triplet, or that do not fit the layout.
     """
@@ -80,7 +87,7 @@ def dataset_from_scan(
         )
     if not scan.rows:
         raise ValueError(f"`root` must hold triplets, but got {str(root)!r} without any. Check the path.")
-    dataset = dataset_from_rows(scan.rows)
+    dataset = dataset_from_rows(_with_content_ids(scan.rows))
     dataset = split_by_content(dataset, split, validation_fraction, seed)
     if streaming:
         return dataset.to_iterable_dataset(num_shards=min(MAX_SHARDS, len(dataset)))
@@ -91,6 +98,28 @@ def dataset_from_rows(rows: Sequence[Mapping[str, str]]) -> "datasets.Dataset":
     """A dataset of paths and strings, in memory."""
     columns = list(rows[0])
     return datasets.Dataset.from_dict({c: [row[c] for row in rows] for c in columns}, features=features(columns))
+
+
+def content_hash(data: bytes) -> str:
+    """The `content_id` of a content's file, whatever its name; the same for every layout that has no better id."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _with_content_ids(rows: Sequence[Mapping[str, str | None]]) -> list[dict[str, str]]:
+    """The rows with a hash of the content's file, read once, where they have no id."""
+    paths = list(dict.fromkeys(row["content"] for row in rows if row["content_id"] is None))
+    with ThreadPoolExecutor(_HASH_THREADS) as pool:
+        found = pool.map(_file_hash, paths)
+        found = tqdm(found, "Hashing contents", len(paths), unit="file", disable=len(paths) < _MANY_FILES)
+        hashes = dict(zip(paths, found, strict=True))
+    return [{**row, "content_id": hashes.get(row["content"], row["content_id"])} for row in rows]
+
+
+def _file_hash(path: str) -> str:
+    try:
+        return content_hash(Path(path).read_bytes())
+    except OSError:  # for the checks that come later to name
+        return content_hash(path.encode(errors="surrogateescape"))
 
 
 def is_image(path: Path) -> bool:
@@ -111,4 +140,13 @@ def by_stem(folder: Path, scan: Scan, column: str | None = None) -> dict[str, Pa
     return found
 
 
-__all__ = ["MAX_SHARDS", "Scan", "by_stem", "dataset_from_rows", "dataset_from_scan", "features", "is_image"]
+__all__ = [
+    "MAX_SHARDS",
+    "Scan",
+    "by_stem",
+    "content_hash",
+    "dataset_from_rows",
+    "dataset_from_scan",
+    "features",
+    "is_image",
+]

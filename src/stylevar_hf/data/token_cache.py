@@ -15,8 +15,9 @@
 Codes of all images of a data set, computed once and kept on disk.
 
 The tokenizer does not change while the transformer is trained, so its codes do not either. A cache belongs to one
-tokenizer (a hash of the weights that make codes and of the image processor) and to one data set (its fingerprint),
-and holds 16-bit codes only: `2 * L` bytes per image.
+tokenizer (a hash of the weights that make codes and of the image processor) and to one data set (its fingerprint, and
+size and time of the image files that it names), and holds 16-bit codes only: `2 * L` bytes per image. Nothing is
+written into the data.
 
 Augmented images have other codes: a cache holds those of the images as they are, and is refused with augmentation.
 """
@@ -26,13 +27,15 @@ import json
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow
+import pyarrow.compute
 import torch
 from tqdm.auto import tqdm
 from transformers.utils import logging
@@ -40,6 +43,7 @@ from transformers.utils import logging
 from ..image_processing_stylevar import StyleVARImageProcessor, load_image
 from ..modeling_stylevar_vq import StyleVARVQModel
 from ._messages import check_columns, invalid
+from ._stored import stored_rows
 from .collator import CODE_COLUMNS
 
 
@@ -52,6 +56,8 @@ logger = logging.get_logger(__name__)
 SHARD_SIZE = 2048
 _TOKENIZER_FILE = "tokenizer.json"
 _LAYOUT_FILE = "layout.json"
+# The codes in the order of the stored rows, for data whose rows were chosen.
+_STORED_FILE = "stored-rows.arrow"
 # What the description of a data set says of the codes in it.
 _MARK = "StyleVAR codes of tokenizer {}"
 # What decides about the pixels that the tokenizer sees.
@@ -201,7 +207,17 @@ def cache_tokens(
 
     codes = datasets.concatenate_datasets([datasets.Dataset.from_file(str(path)) for path, _, _ in shards])
     dataset = dataset.remove_columns([column for column in CODE_COLUMNS if column in dataset.column_names])
-    cached = datasets.concatenate_datasets([dataset, codes], axis=1)
+    stored, positions = stored_rows(dataset)
+    if positions is not None:
+        path = folder / _STORED_FILE
+        if process_index == 0 and not path.exists():
+            _write_stored(path, codes, positions, len(stored), shard_size)
+        if wait_for_everyone is not None:
+            wait_for_everyone()
+        codes = datasets.Dataset.from_file(str(path))
+    cached = datasets.concatenate_datasets([stored, codes], axis=1)
+    if positions is not None:
+        cached = cached.select(positions)
     cached.info.description = "\n\n".join(part for part in (dataset.info.description, _MARK.format(identity)) if part)
     return cached
 
@@ -234,7 +250,7 @@ def _check_arguments(
 def _open_cache(cache_dir: Path, identity: str, dataset: "Dataset", shard_size: int, may_write: bool) -> Path:
     """The folder of this data set in the cache, once it is sure that the cache is this tokenizer's."""
     marker = cache_dir / _TOKENIZER_FILE
-    folder = cache_dir / dataset._fingerprint
+    folder = cache_dir / "-".join(filter(None, (dataset._fingerprint, _files_hash(dataset))))
     if marker.exists():
         found = json.loads(marker.read_text(encoding="utf-8"))["tokenizer"]
         if found != identity:
@@ -254,6 +270,31 @@ def _open_cache(cache_dir: Path, identity: str, dataset: "Dataset", shard_size: 
     return folder
 
 
+def _files_hash(dataset: "Dataset") -> str:
+    """A hash of path, size and time of the files that the images lie in; empty if there are none."""
+    files: set[str] = set()
+    for column in CODE_COLUMNS.values():
+        if column not in dataset.column_names:
+            continue
+        # Without the images themselves, which may lie in the table.
+        images = dataset.data.table.column(column)
+        paths = pyarrow.compute.struct_field(images, "path")
+        embedded = pyarrow.compute.is_valid(pyarrow.compute.struct_field(images, "bytes"))
+        paths = pyarrow.compute.if_else(embedded, None, paths)
+        if dataset._indices is not None:
+            paths = paths.take(dataset._indices.column(0))
+        files.update(path for path in paths.unique().to_pylist() if path is not None)
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        try:
+            status = os.stat(path)
+            state = (path, status.st_size, status.st_mtime_ns)
+        except OSError:  # the name of a file elsewhere, or one that is missed when it is read
+            state = (path,)
+        digest.update(repr(state).encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16] if files else ""
+
+
 def _write_atomically(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(data)
@@ -268,19 +309,41 @@ def _shards(folder: Path, layout: dict) -> list[tuple[Path, int, int]]:
 
 def _write_shard(path: Path, codes: dict[str, np.ndarray], identity: str) -> None:
     """Codes `(rows, L)` of each column as a file that `datasets` maps into memory."""
+    arrays = {}
+    for name, value in codes.items():
+        ends = pyarrow.array(np.arange(len(value) + 1, dtype=np.int32) * value.shape[1])
+        arrays[name] = pyarrow.ListArray.from_arrays(ends, pyarrow.array(value.reshape(-1)))
+    _write_tables(path, [pyarrow.table(arrays)])
+
+
+def _write_stored(path: Path, codes: "Dataset", positions: np.ndarray, num_stored: int, chunk_size: int) -> None:
+    """The rows of `codes` at their `positions`, between rows without a value, which take no room."""
+    rows = np.full(num_stored, -1)
+    rows[positions] = np.arange(len(positions))
+
+    def tables() -> Iterator[pyarrow.Table]:
+        for first in range(0, num_stored, chunk_size):
+            chunk = rows[first : first + chunk_size]
+            filled = chunk >= 0
+            # `take` copies whole columns: it is given no more than the rows of the chunk.
+            found = codes.data.fast_gather(chunk[filled]) if filled.any() else codes.data.table.slice(0, 0)
+            yield found.take(pyarrow.array(np.cumsum(filled) - 1, mask=~filled))
+
+    _write_tables(path, tables())
+
+
+def _write_tables(path: Path, tables: "Iterable[pyarrow.Table]") -> None:
     import datasets
-    import pyarrow
     from datasets.arrow_writer import ArrowWriter
 
-    length = next(iter(codes.values())).shape[1]
-    features = datasets.Features({name: datasets.List(datasets.Value("uint16"), length=length) for name in codes})
-    arrays = [
-        pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(value.reshape(-1)), length) for value in codes.values()
-    ]
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        tables = iter(tables)
+        first = next(tables)
+        features = datasets.Features({name: datasets.List(datasets.Value("uint16")) for name in first.column_names})
         with ArrowWriter(path=str(temporary), features=features) as writer:
-            writer.write_table(pyarrow.table(arrays, names=list(codes)))
+            for table in chain([first], tables):
+                writer.write_table(table)
             writer.finalize()
         os.replace(temporary, path)
     except BaseException:

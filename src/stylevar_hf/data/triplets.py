@@ -23,7 +23,7 @@ import datasets
 
 from ._messages import IMAGE_COLUMNS, check_columns, existing_folder, invalid
 from .folders import scan_folders
-from .scanning import dataset_from_scan
+from .scanning import MAX_SHARDS, dataset_from_scan
 from .splits import check_split, split_by_content
 
 
@@ -76,10 +76,7 @@ def load_triplets(
     """
     check_split(split, validation_fraction)
     if isinstance(source, str | os.PathLike):
-        path = Path(source).expanduser()
-        if all((path / column).is_dir() for column in IMAGE_COLUMNS):
-            return dataset_from_scan(scan_folders(path), path, split, validation_fraction, seed, streaming)
-        source = _load(source, path, streaming, load_kwargs)
+        source = open_source(source, streaming, **load_kwargs)
     dataset, is_split = _pick(source, split)
     dataset = _rename(dataset, column_mapping or {}, require_target)
     dataset = _with_content_id(dataset)
@@ -89,11 +86,26 @@ def load_triplets(
     if not is_split:
         dataset = split_by_content(dataset, split, validation_fraction, seed)
     if streaming and isinstance(dataset, datasets.Dataset):
-        return dataset.to_iterable_dataset()
+        return dataset.to_iterable_dataset(num_shards=max(1, min(MAX_SHARDS, len(dataset))))
     return dataset
 
 
-def _load(source: str | os.PathLike, path: Path, streaming: bool, load_kwargs: Mapping[str, Any]):
+def open_source(
+    source: str | os.PathLike, streaming: bool = False, **load_kwargs: Any
+) -> "datasets.Dataset | datasets.IterableDataset | datasets.DatasetDict | datasets.IterableDatasetDict":
+    """
+    What lies at a path or on the Hub, as it is: not split, with its own columns. [`load_triplets`] takes it.
+
+    Args:
+        source, streaming, load_kwargs:
+            As in [`load_triplets`]; only a source that `datasets.load_dataset` reads is streamed.
+
+    Raises:
+        ValueError: If it does not exist, or folders of triplets have gaps.
+    """
+    path = Path(source).expanduser()
+    if all((path / column).is_dir() for column in IMAGE_COLUMNS):
+        return dataset_from_scan(scan_folders(path), path, "all", validation_fraction=0, seed=0, streaming=False)
     if path.is_dir() and any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
         return datasets.load_from_disk(path)
     if isinstance(source, os.PathLike) or str(source).startswith((".", "/", "~")):
@@ -174,4 +186,4 @@ def _image_hash(image: Mapping[str, Any] | None) -> str:
     return hashlib.sha256(str(path).encode() if data is None else data).hexdigest()[:16]
 
 
-__all__ = ["load_triplets"]
+__all__ = ["load_triplets", "open_source"]

@@ -13,6 +13,7 @@
 # limitations under the License.
 """Checkpoints that are either complete or not there."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -28,6 +29,9 @@ from transformers.utils import logging
 logger = logging.get_logger(__name__)
 
 _STAGING = ".saving"
+_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What torch and safetensors make of a full disk: they hide the number of the error.
+_FULL_MESSAGES = ("no space left", "disk quota exceeded", "file write failed", "storagefull", "unexpected pos")
 
 
 class AtomicCheckpointMixin:
@@ -97,8 +101,10 @@ class AtomicCheckpointMixin:
         """Removes what is partial, and says what is left."""
         try:
             yield
-        except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap a full disk
+        except Exception as error:
             shutil.rmtree(staging, ignore_errors=True)
+            if not _is_full(error):
+                raise
             last = get_last_checkpoint(run_dir) if os.path.isdir(run_dir) else None
             intact = f"The checkpoint before it is intact: {last}." if last else "There is no checkpoint before it."
             raise OSError(
@@ -118,13 +124,27 @@ class AtomicCheckpointMixin:
                 place = Path(output_dir, file.relative_to(staging))
                 place.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(file, place)
-        except (OSError, RuntimeError, SafetensorError) as error:
+        except Exception as error:
+            if not _is_full(error):
+                raise
             raise OSError(
                 f"The model could not be saved to {output_dir} ({error}); what was there is intact. Make room, then "
                 "resume from the last checkpoint."
             ) from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that it was made of, says that there is no room left."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL_ERRNOS:
+            return True
+        if isinstance(error, OSError | RuntimeError | SafetensorError):
+            if any(message in str(error).lower() for message in _FULL_MESSAGES):
+                return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _replace_folder(new: str, place: str) -> None:

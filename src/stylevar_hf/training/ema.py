@@ -14,6 +14,8 @@
 """An exponential moving average of the weights, as a callback for any transformers `Trainer`."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import safetensors.torch
 import torch
@@ -31,13 +33,14 @@ class EMACallback(TrainerCallback):
     """
     Keeps `ema <- d * ema + (1 - d) * weights` after every optimizer step.
 
-    The average is written to each checkpoint as `ema.safetensors`, read back on resume, put in place of the weights
-    while the `Trainer` evaluates during training, and left in place when training ends, so that `save_model` then
-    saves it. With `load_best_model_at_end` the average of the best checkpoint is used. Parameters are averaged,
-    buffers (such as BatchNorm statistics) are copied. For models that every process holds whole (no FSDP, no ZeRO-3).
+    The average is written to each checkpoint as `ema.safetensors` and left in place of the weights when training
+    ends, so that `save_model` then saves it. A trainer puts it in place while it evaluates (`with ema.applied(model):`
+    around its `evaluate`), and calls [`~EMACallback.load`] with the folder it resumes from. With
+    `load_best_model_at_end` the average of the best checkpoint is used. Parameters are averaged, buffers (such as
+    BatchNorm statistics) are copied. For models that every process holds whole (no FSDP, no ZeRO-3).
 
     A trainer that wants the file to be there before the checkpoint counts as complete calls [`~EMACallback.save`]
-    itself, and [`~EMACallback.load`] with the folder it resumes from; otherwise both happen on their own.
+    itself; otherwise it is written right after.
 
     Args:
         decay (`float`):
@@ -57,6 +60,7 @@ class EMACallback(TrainerCallback):
         self.averaged: AveragedModel | None = None
         self._trained: dict[str, torch.Tensor] | None = None  # the weights in training while the average stands in
         self._loaded: dict[str, torch.Tensor] | None = None
+        self._is_training = False
 
     @property
     def module(self) -> nn.Module | None:
@@ -75,6 +79,7 @@ class EMACallback(TrainerCallback):
         if self._loaded is not None:
             self._set_state(self._loaded)
             self._loaded = None
+        self._is_training = True
 
     def _set_state(self, state: dict[str, torch.Tensor]) -> None:
         state = dict(state)
@@ -93,66 +98,66 @@ class EMACallback(TrainerCallback):
 
     def load(self, folder: str | os.PathLike) -> None:
         """
-        Read the average from `folder/ema.safetensors`.
+        Read the average from `folder/ema.safetensors`, for training that begins or is under way.
 
         Raises:
             FileNotFoundError: If the file is not there.
         """
-        path = os.path.join(folder, EMA_WEIGHTS_NAME)
-        if not os.path.isfile(path):
-            raise FileNotFoundError(
-                f"`resume_from_checkpoint` must hold {EMA_WEIGHTS_NAME} when the weights are averaged, but got "
-                f"{os.fspath(folder)!r}. Resume from an older checkpoint, or switch the average off."
-            )
-        state = safetensors.torch.load_file(path)
-        if self.averaged is None:
-            self._loaded = state
-        else:
-            self._set_state(state)
+        self._loaded = _read_average(folder)
+        if self.averaged is not None:
+            self._set_state(self._loaded)
 
-    def swap_in(self, model: nn.Module) -> None:
-        """Put the average in place of the weights of `model`; nothing happens if it is there already."""
-        if self._trained is not None or self.averaged is None:
+    @contextmanager
+    def applied(self, model: nn.Module) -> Iterator[None]:
+        """
+        The average in place of the weights of `model`, which come back at the end of the block. Inside another such
+        block, and where no training is under way, nothing happens.
+        """
+        if self._trained is not None or not self._is_training:
+            yield
             return
         self._trained = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        model.load_state_dict(self.module.state_dict())
-
-    def swap_out(self, model: nn.Module) -> None:
-        """Put the weights in training back."""
-        if self._trained is not None:
+        try:
+            model.load_state_dict(self.module.state_dict())
+            yield
+        finally:
             model.load_state_dict(self._trained)
             self._trained = None
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
-        if state.global_step > 0 and self._loaded is None:
-            folders = [args.resume_from_checkpoint, f"{args.output_dir}/{PREFIX_CHECKPOINT_DIR}-{state.global_step}"]
-            self.averaged = None
-            self.load(next((folder for folder in folders if folder and os.path.isdir(folder)), folders[-1]))
+        if state.global_step == 0:
+            self._loaded = None
+        elif self._loaded is None:
+            raise RuntimeError(
+                f"`EMACallback.load` must be called before training goes on at step {state.global_step}, but got no "
+                "call. Call it in the trainer's `_load_optimizer_and_scheduler`, with the folder it resumes from."
+            )
         self.start(model)
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
         self.averaged.update_parameters(model)
-        if control.should_evaluate:
-            self.swap_in(model)
-
-    def on_epoch_end(self, args, state, control, model=None, **kwargs):
-        if control.should_evaluate:
-            self.swap_in(model)
-
-    def on_evaluate(self, args, state, control, model=None, **kwargs):
-        self.swap_out(model)
 
     def on_save(self, args, state, control, **kwargs):
         folder = os.path.join(args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
-        if state.is_world_process_zero and not os.path.exists(os.path.join(folder, EMA_WEIGHTS_NAME)):
+        if state.is_world_process_zero and not _has_average(folder):
             self.save(folder)
 
     def on_train_end(self, args, state, control, model=None, **kwargs):
         best = state.best_model_checkpoint
         if args.load_best_model_at_end and best is not None and _has_average(best):
-            self.load(best)
-        self._trained = None
+            self._set_state(_read_average(best))
+        self._is_training = False
         model.load_state_dict(self.module.state_dict())
+
+
+def _read_average(folder: str | os.PathLike) -> dict[str, torch.Tensor]:
+    path = os.path.join(folder, EMA_WEIGHTS_NAME)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"`resume_from_checkpoint` must hold {EMA_WEIGHTS_NAME} when the weights are averaged, but got "
+            f"{os.fspath(folder)!r}. Resume from an older checkpoint, or switch the average off."
+        )
+    return safetensors.torch.load_file(path)
 
 
 def _has_average(folder: str | os.PathLike) -> bool:

@@ -14,13 +14,14 @@
 """Where supervised training starts: a new transformer around a trained tokenizer, ImageNet weights for the ResNets."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from transformers import AutoConfig, ResNetModel
 from transformers.utils import logging
 
-from ..configuration_stylevar import StyleVARConfig
+from ..configuration_stylevar import StyleVARConfig, StyleVARVQConfig
 from ..modeling_stylevar import StyleVARForConditionalGeneration
 from ..modeling_stylevar_vq import StyleVARVQModel
 
@@ -74,17 +75,30 @@ def create_model(
     return model
 
 
-def load_tokenizer(name_or_path: str | os.PathLike) -> StyleVARVQModel:
+def load_tokenizer(name_or_path: str | os.PathLike, patch_nums: Sequence[int] | None = None) -> StyleVARVQModel:
     """
     The tokenizer in a folder or on the Hub: saved alone, or as part of a StyleVAR model. Float32.
 
+    Args:
+        name_or_path (`str` or `os.PathLike`):
+            Where it is.
+        patch_nums (sequence of `int`, *optional*):
+            A ladder other than its own; the weights fit any.
+
     Raises:
         OSError: If it cannot be read.
+        ValueError: If the ladder does not increase.
     """
     config = AutoConfig.from_pretrained(name_or_path)
     if isinstance(config, StyleVARConfig):
-        return StyleVARForConditionalGeneration.from_pretrained(name_or_path, dtype=torch.float32).vq_model
-    return StyleVARVQModel.from_pretrained(name_or_path, dtype=torch.float32)
+        tokenizer = StyleVARForConditionalGeneration.from_pretrained(name_or_path, dtype=torch.float32).vq_model
+    else:
+        tokenizer = StyleVARVQModel.from_pretrained(name_or_path, dtype=torch.float32)
+    if patch_nums is None or tuple(patch_nums) == tokenizer.config.patch_nums:
+        return tokenizer
+    changed = StyleVARVQModel(StyleVARVQConfig(**{**tokenizer.config.to_dict(), "patch_nums": tuple(patch_nums)}))
+    changed.load_state_dict(tokenizer.state_dict())
+    return changed
 
 
 def load_image_encoders(

@@ -62,13 +62,16 @@ class StyleVARSFTConfig(TrainingArguments):
         token_cache_batch_size (`int`, *optional*, defaults to 32):
             Images per call of the tokenizer when codes are cached.
         check_data (`bool`, *optional*, defaults to `True`):
-            Decode every image before training. Streams and resumed runs are not checked.
+            Decode every image before training. Streams and resumed runs are not checked (the latter are with
+            `skip_broken`).
         skip_broken (`bool`, *optional*, defaults to `False`):
-            Leave out and log rows with a broken image, instead of stopping before training.
+            Leave out and log rows with a broken image, instead of stopping before training. Checks the images in any
+            case, so that a resumed run leaves out the same rows. Excludes streams.
         ema_decay (`float`, *optional*, defaults to 0.0):
             Decay of the moving average of the weights, in [0, 1); 0 switches it off. See [`EMACallback`].
         early_stopping_patience (`int`, *optional*, defaults to 0):
-            Stop after so many evaluations without a lower loss and go back to the best checkpoint; 0: never.
+            Stop after so many evaluations without a lower loss and go back to the best checkpoint; 0: never. Needs
+            the same `eval_strategy` and `save_strategy`, such as `epoch`.
         num_sample_images (`int`, *optional*, defaults to 4):
             How many validation pairs are stylised at each evaluation, to `output_dir/samples/step-N.png`: content,
             style, target, output. 0 switches it off.
@@ -119,6 +122,7 @@ class StyleVARSFTConfig(TrainingArguments):
             mend = "Cached codes are those of the images as they are; choose one of the two."
             raise _invalid("token_cache_dir", "None with `augmentation`", self.token_cache_dir, mend)
         if self.early_stopping_patience > 0:
+            self._check_strategies()
             self.load_best_model_at_end = True
             self.metric_for_best_model = self.metric_for_best_model or "loss"
         if self.bf16 and not torch.accelerator.is_available():
@@ -142,6 +146,20 @@ class StyleVARSFTConfig(TrainingArguments):
                 raise _invalid(name, "0 or more", getattr(self, name), "Choose another.")
         if self.token_cache_batch_size < 1:
             raise _invalid("token_cache_batch_size", "positive", self.token_cache_batch_size, "32 is usual.")
+
+    def _check_strategies(self):
+        """Going back to the best checkpoint takes a checkpoint at every evaluation that may be the best."""
+        evaluate, save = (str(getattr(value, "value", value)) for value in (self.eval_strategy, self.save_strategy))
+        mend = "Pass `--eval_strategy epoch --save_strategy epoch`, or `steps` for both."
+        if evaluate == "no":
+            raise _invalid("eval_strategy", "epoch or steps with `early_stopping_patience`", evaluate, mend)
+        if save not in (evaluate, "best"):
+            rule = f"{evaluate} like `eval_strategy`, or best, with `early_stopping_patience`"
+            raise _invalid("save_strategy", rule, save, mend)
+        every = self.eval_steps or self.logging_steps
+        if save == evaluate == "steps" and every >= 1 and self.save_steps >= 1 and self.save_steps % every:
+            rule = f"a multiple of `eval_steps` ({every:g}) with `early_stopping_patience`"
+            raise _invalid("save_steps", rule, self.save_steps, "Save where the model is evaluated.")
 
     @property
     def drops_learning_rate(self) -> bool:

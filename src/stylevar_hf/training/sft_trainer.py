@@ -15,6 +15,7 @@
 
 import copy
 import os
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,12 +63,12 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
 
     What differs from `transformers.Trainer`, by seam:
 
-    * `train`: checks the images, caches codes, accepts `resume_from_checkpoint="auto"`.
+    * `train`: checks the images, caches codes, accepts `resume_from_checkpoint="auto"` (or `"last"`).
     * `compute_loss`: takes ids off the batch, holds frozen modules in evaluation mode, collects metrics per scale and
       stops at a loss that is not finite.
     * `log`, `evaluation_loop`: add `loss_scale_k` and `accuracy_scale_k`.
     * `prediction_step`: a batch without codes has a loss, too.
-    * `evaluate`: leaves the random numbers of training alone.
+    * `evaluate`: uses the moving average of the weights, leaves the random numbers of training alone.
     * `get_decay_parameter_names`: no weight decay on embeddings, norms, biases and logit scales.
     * `create_scheduler`: the published drop of the learning rate.
     * `_remove_unused_columns`, `_set_signature_columns_if_needed`: keep what the collator reads; a target whose codes
@@ -99,7 +100,8 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
             As in `Trainer`.
 
     Raises:
-        ValueError: If cached codes come from another tokenizer, or options exclude each other.
+        ValueError: If a data set lacks a column, cached codes come from another tokenizer, or options exclude each
+            other.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
     ):
         args = StyleVARSFTConfig() if args is None else args
         core = model if peft_config is not None else _core(model)
+        _check_batch_norm(core, args, has_adapter=peft_config is not None or core is not model)
         if processing_class is None:
             size = {"height": core.config.image_size, "width": core.config.image_size}
             processing_class = StyleVARImageProcessor(size=size)
@@ -139,6 +142,8 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
             optimizers=optimizers,
         )
         self._data_prepared = False
+        for name, dataset in self._named_datasets():
+            _check_dataset(name, dataset, args)
         self._add_own_callbacks()
         self._check_tokens()
 
@@ -148,12 +153,14 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
         """
         Args:
             resume_from_checkpoint (`str` or `bool`, *optional*):
-                As in `Trainer.train`; `"auto"` takes the last checkpoint in `output_dir`, or none if there is none.
+                As in `Trainer.train`; `"auto"` and `"last"` take the last checkpoint in `output_dir`, or none if there
+                is none.
         """
-        if resume_from_checkpoint == "auto":
+        if resume_from_checkpoint in ("auto", "last"):
             folder = self.args.output_dir
             resume_from_checkpoint = get_last_checkpoint(folder) if os.path.isdir(folder) else None
-        self.prepare_data(check=self.args.check_data and not resume_from_checkpoint)
+        # A resumed run counts its batches: it must leave out the rows that the run before it left out.
+        self.prepare_data(check=self.args.skip_broken or (self.args.check_data and not resume_from_checkpoint))
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
     def prepare_data(self, check: bool = True) -> None:
@@ -196,9 +203,17 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
             columns = ["content", "style", *([] if "labels" in dataset.column_names else ["target"])]
             dataset = check_dataset(dataset, self.args.skip_broken, columns, progress=self.is_local_process_zero())
         if self.args.token_cache_dir is not None and "labels" not in dataset.column_names:
-            dataset = cache_tokens(
+            dataset = self._cache_tokens(dataset)
+        return dataset
+
+    def _cache_tokens(self, dataset: datasets.Dataset) -> datasets.Dataset:
+        vq_model = self._unwrapped().vq_model
+        place = vq_model.device  # the CPU until training starts, where a model is divided among processes
+        vq_model.to(self.args.device)
+        try:
+            return cache_tokens(
                 dataset,
-                self._unwrapped().vq_model,
+                vq_model,
                 self.processing_class,
                 self.args.token_cache_dir,
                 batch_size=self.args.token_cache_batch_size,
@@ -208,14 +223,19 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
                 wait_for_everyone=self.accelerator.wait_for_everyone,
                 progress=self.is_local_process_zero(),
             )
-        return dataset
+        finally:
+            vq_model.to(place)
 
-    def _check_tokens(self) -> None:
-        """Refuse codes of another tokenizer, and codes of images that are augmented."""
+    def _named_datasets(self) -> list[tuple[str, Any]]:
+        """Every data set with the name of its argument."""
         evaluation = self.eval_dataset if isinstance(self.eval_dataset, dict) else {"": self.eval_dataset}
         parts = [("train_dataset", self.train_dataset)]
         parts += [(f"eval_dataset {name}".strip(), dataset) for name, dataset in evaluation.items()]
-        for name, dataset in parts:
+        return [(name, dataset) for name, dataset in parts if dataset is not None]
+
+    def _check_tokens(self) -> None:
+        """Refuse codes of another tokenizer, and codes of images that are augmented."""
+        for name, dataset in self._named_datasets():
             dataset = getattr(dataset, "rows", dataset)  # all rows that a curriculum draws from
             present = getattr(dataset, "column_names", None) or ()
             if not any(column in present for column in CODE_COLUMNS):
@@ -305,7 +325,8 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
         return loss.detach(), outputs.logits, outputs.labels
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        with untouched_randomness():
+        averaged = nullcontext() if self._ema is None else self._ema.applied(self.model)
+        with untouched_randomness(), averaged:
             return super().evaluate(*args, **kwargs)
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
@@ -326,7 +347,6 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
     def _add_own_callbacks(self) -> None:
         args = self.args
         if self.eval_dataset is not None and args.num_sample_images > 0:
-            # Before the moving average takes its weights back after an evaluation.
             grids = SampleGridCallback(self._sample_rows, self._eval_collator, self.accelerator, args.sample_seed)
             self.add_callback(grids)
         self._ema = None
@@ -356,6 +376,11 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
     def _save_more(self, output_dir: str) -> None:
         if self._ema is not None and self.args.should_save:
             self._ema.save(output_dir)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if self._ema is not None and checkpoint is not None:
+            self._ema.load(checkpoint)
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         # FSDP2 puts a generated class before the model's own, and its source files would be saved as the model's.
@@ -392,6 +417,50 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
 def _core(model: nn.Module) -> StyleVARForConditionalGeneration:
     """The model inside an adapter."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _check_dataset(name: str, dataset: Any, args: StyleVARSFTConfig) -> None:
+    """Refuse a data set whose columns are known not to do, and one whose broken rows cannot be left out."""
+    if args.skip_broken and not isinstance(dataset, datasets.Dataset | CurriculumDataset):
+        raise ValueError(
+            f"`skip_broken` must be False unless all data has a length, but got True and `{name}` is of type "
+            f"{type(dataset).__name__}, whose rows are not looked at before training. Load it without streaming, or "
+            "mend the rows that `stylevar data check` lists and leave `skip_broken` out."
+        )
+    present = getattr(dataset, "column_names", None)
+    if present is None:  # some streams and datasets of PyTorch: the collator looks at each batch
+        return
+    missing = [column for column in ("content", "style") if column not in present]
+    if "target" not in present and "labels" not in present:
+        missing.append("target (or labels)")
+    if missing:
+        raise ValueError(
+            f"`{name}` must have the columns content, style and target (or labels, the target's codes), but got "
+            f"{', '.join(present) or 'none'} (missing: {', '.join(missing)}). Rename them with "
+            "`load_triplets(..., column_mapping=...)`, or on the command line with `--column_mapping`."
+        )
+
+
+def _check_batch_norm(model: StyleVARForConditionalGeneration, args: StyleVARSFTConfig, has_adapter: bool) -> None:
+    """Refuse statistics that would be lost, and warn of statistics that were never taken."""
+    if has_adapter and args.encoder_batch_norm == "train" and not args.freeze_encoders:
+        raise ValueError(
+            "`encoder_batch_norm` must be frozen with an adapter, but got 'train'. The statistics belong to the model "
+            "below the adapter and are not saved with it: leave the option out, or train without an adapter."
+        )
+    if args.encoder_batch_norm == "train" and not args.freeze_encoders:
+        return
+    encoders = (model.model.style_encoder, model.model.content_encoder)
+    means = [module.running_mean for encoder in encoders for module in encoder.modules() if _has_statistics(module)]
+    if means and not any(mean.is_meta or mean.any() for mean in means):
+        logger.warning(
+            "The image encoders are new: their BatchNorm has never seen an image, and is frozen. Train it with "
+            "`encoder_batch_norm='train'`, or start from a trained ResNet (`--image_encoder`)."
+        )
+
+
+def _has_statistics(module: nn.Module) -> bool:
+    return isinstance(module, _BATCH_NORMS) and module.running_mean is not None
 
 
 def _freeze(model: StyleVARForConditionalGeneration, args: StyleVARSFTConfig) -> None:

@@ -60,6 +60,11 @@ def find_image_columns(dataset, image_columns: Sequence[str] | None = None) -> l
     return wanted
 
 
+def _shared_zero() -> torch.Tensor:
+    """In shared memory: workers of a data loader that outlive an epoch hold a copy of the dataset."""
+    return torch.zeros((), dtype=torch.int64).share_memory_()
+
+
 class VQImageDataset(Dataset):
     """
     Every image of a table of rows as one sample, `columns` of row 0 first.
@@ -84,7 +89,11 @@ class VQImageDataset(Dataset):
         lazy = isinstance(dataset, datasets.Dataset)
         self.augment = augment
         self._views = [dataset.select_columns([name]) if lazy else dataset for name in self.columns]
-        self.epoch = 0
+        self._epoch = _shared_zero()
+
+    @property
+    def epoch(self) -> int:
+        return int(self._epoch)
 
     def __len__(self) -> int:
         return len(self._views[0]) * len(self.columns)
@@ -96,7 +105,7 @@ class VQImageDataset(Dataset):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose other crops in each epoch."""
-        self.epoch = epoch
+        self._epoch.fill_(epoch)
 
     def describe(self, image_index: int) -> str:
         """Row and column of a sample, for messages."""
@@ -111,7 +120,11 @@ class VQImageStream(IterableDataset):
         self.dataset = dataset
         self.augment = augment
         self.columns = find_image_columns(dataset, image_columns)
-        self.epoch = 0
+        self._epoch = _shared_zero()
+
+    @property
+    def epoch(self) -> int:
+        return int(self._epoch)
 
     def __iter__(self) -> Iterator[dict]:
         worker = get_worker_info()
@@ -124,7 +137,7 @@ class VQImageStream(IterableDataset):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose other crops, and another order where the stream shuffles, in each epoch."""
-        self.epoch = epoch
+        self._epoch.fill_(epoch)
         if hasattr(self.dataset, "set_epoch"):
             self.dataset.set_epoch(epoch)
 

@@ -325,9 +325,10 @@ class StyleVARVQTrainer(AtomicCheckpointMixin, Trainer):
     # ---- evaluation ----
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
-        if not isinstance(dataset, dict) and self.args.num_sample_images > 0 and self.is_world_process_zero():
-            self._draw_samples(dataset, metric_key_prefix.removeprefix("eval"))
-        return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
+        with nullcontext() if self.ema is None else self.ema.applied(self.model):
+            if not isinstance(dataset, dict) and self.args.num_sample_images > 0 and self.is_world_process_zero():
+                self._draw_samples(dataset, metric_key_prefix.removeprefix("eval"))
+            return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
 
     @torch.no_grad()
     def _draw_samples(self, dataset, suffix: str) -> None:
