@@ -57,6 +57,8 @@ EXTRAS = {
         "hypothesis>=6.170,<7",
         "accelerate>=1.15,<2",
         "datasets>=5.2,<6",
+        "dreamsim>=0.2.1,<0.3",
+        "lpips>=0.1.4,<0.2",
         "peft>=0.21,<0.22",
         "torchvision>=0.29,<0.30",  # the reference that resizing and ResNet-18 are compared with
         *IMAGES,
@@ -64,7 +66,7 @@ EXTRAS = {
         "ruff>=0.17.6,<0.18",
     ],
 }
-EXTRAS["rl"] = [*EXTRAS["train"], "dreamsim>=0.2.1,<0.3"]
+EXTRAS["rl"] = [*EXTRAS["train"], "dreamsim>=0.2.1,<0.3", "lpips>=0.1.4,<0.2", "torchvision>=0.29,<0.30"]
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
 
 

@@ -6,18 +6,22 @@
 #
 # Stop it whenever you like and start it again with the same folder: finished parts are kept, the part that was
 # stopped goes on from its last checkpoint. The environment may set SEED (0), THREADS (all cores) and PRECISION
-# (--bf16 where the hardware multiplies it fast, else float32); steps can be scaled with STEPS_PERCENT (100).
+# (--bf16 where the hardware multiplies it fast, else float32); steps can be scaled with STEPS_PERCENT (100). The
+# transformer is trained by PROCESSES (1) processes, which share batch and threads: on a CPU, 2 are faster than 1.
 set -euo pipefail
 
 output=${1:-stylevar-mini-training}
 examples=$(cd "$(dirname "$0")" && pwd)
 seed=${SEED:-0}
 percent=${STEPS_PERCENT:-100}
-export OMP_NUM_THREADS=${THREADS:-$(getconf _NPROCESSORS_ONLN)}
+processes=${PROCESSES:-1}
+threads=${THREADS:-$(getconf _NPROCESSORS_ONLN)}
+export OMP_NUM_THREADS=$threads
 precision=${PRECISION-$(python -c 'from stylevar_hf.pipeline_stylevar import has_fast_products as fast
 import torch
 device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 print("--bf16" if fast(torch.bfloat16, device) else "")')}
+python -c 'import sys, torch; sys.exit(torch.accelerator.is_available())' && precision="$precision --use_cpu"
 triplets=12000
 
 steps() { echo $(($1 * percent / 100 > 0 ? $1 * percent / 100 : 1)); }
@@ -31,9 +35,12 @@ vq() { # name, then flags
         --save_steps 500 --save_total_limit 2 --logging_steps 100 --resume_from_checkpoint last "$@"
 }
 
-sft() { # name, then flags
-    local name=$1 && shift
-    finished "$name" || python "$examples/train_sft.py" --output_dir "$output/$name" --seed "$seed" $precision \
+sft() { # name, batch, then flags
+    local name=$1 batch=$2 && shift 2
+    local threads_each=$((threads / processes > 0 ? threads / processes : 1))
+    finished "$name" || OMP_NUM_THREADS=$threads_each torchrun --standalone --nproc_per_node "$processes" \
+        "$examples/train_sft.py" --output_dir "$output/$name" --seed "$seed" $precision \
+        --per_device_train_batch_size $((batch / processes)) --ddp_find_unused_parameters false \
         --dataset procedural --procedural_seed "$seed" --token_cache_dir "$output/$name/tokens" --check_data false \
         --max_eval_samples 64 --encoder_batch_norm train --gradient_accumulation_steps 1 --ema_decay 0.999 \
         --lr_scheduler_type cosine --warmup_steps 100 --eval_strategy steps --eval_steps 1000 --save_strategy steps \
@@ -49,12 +56,12 @@ vq vq-128 --init_from "$output/vq-64" --patch_nums 1 2 4 8 16 --random_crop_scal
     --per_device_train_batch_size 4 --learning_rate 3e-4 --max_steps "$(steps 500)"
 
 # 2. The transformer: on tiles of 64x64 with the same tokenizer, then at 128x128.
-sft sft-64 --from_scratch --vq_model "$output/vq-128" --patch_nums 1 2 4 8 --hidden_size 256 --num_hidden_layers 6 \
+sft sft-64 16 --from_scratch --vq_model "$output/vq-128" --patch_nums 1 2 4 8 --hidden_size 256 --num_hidden_layers 6 \
     --num_attention_heads 8 --encoder_hidden_sizes 16 32 64 128 --encoder_depths 1 1 1 1 \
     --blend_alphas 0.3 0.4 0.5 0.6 --alpha_jitter 0.2 --drop_path_rate 0 --num_procedural $((triplets * 2)) \
-    --procedural_canvas_size 128 --per_device_train_batch_size 16 --learning_rate 2e-3 --max_steps "$(steps 4000)"
-sft sft-128 --model_name_or_path "$output/sft-64" --vq_model "$output/vq-128" --num_procedural $triplets \
-    --per_device_train_batch_size 8 --learning_rate 1e-3 --max_steps "$(steps 2500)"
+    --procedural_canvas_size 128 --learning_rate 2e-3 --max_steps "$(steps 2500)"
+sft sft-128 8 --model_name_or_path "$output/sft-64" --vq_model "$output/vq-128" --num_procedural $triplets \
+    --learning_rate 1e-3 --max_steps "$(steps 2000)"
 
 # 3. The checkpoint as it ships.
 python - "$output/sft-128" "$output/stylevar-mini" <<'PYTHON'

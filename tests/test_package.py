@@ -12,6 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 import ast
+import importlib
 import json
 import os
 import subprocess
@@ -56,18 +57,24 @@ def run_python(code: str, **environment: str) -> str:
     return result.stdout
 
 
+def names_of(modules: dict[str, tuple[str, ...]]) -> list[str]:
+    return [name for names in modules.values() for name in names]
+
+
 class TestImport:
     def test_public_names_resolve(self):
         for name in stylevar_hf.__all__:
             assert getattr(stylevar_hf, name) is not None
             assert name in dir(stylevar_hf)
 
-    def test_lists_of_public_names_agree(self):
-        tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    @pytest.mark.parametrize("name", ["", "data", "evaluation", "rewards", "training"])
+    def test_lists_of_public_names_agree(self, name):
+        package = importlib.import_module(f"stylevar_hf.{name}".rstrip("."))
+        tree = ast.parse((PACKAGE / name / "__init__.py").read_text(encoding="utf-8"))
         checked = next(node for node in tree.body if isinstance(node, ast.If))
         seen_by_type_checkers = {alias.name for node in checked.body for alias in node.names}
-        assert seen_by_type_checkers | {"__version__"} == set(stylevar_hf.__all__)
-        assert seen_by_type_checkers == set(stylevar_hf._HOMES)
+        assert seen_by_type_checkers == set(package.__all__) - {"__version__"}
+        assert seen_by_type_checkers == set(names_of(package._MODULES))
 
     def test_unknown_name_raises(self):
         with pytest.raises(AttributeError, match="no attribute 'StyleVAR'"):
@@ -78,19 +85,23 @@ class TestImport:
         assert {"torch", "transformers", "PIL", "numpy"}.isdisjoint(loaded)
 
     def test_public_names_need_core_dependencies_only(self):
+        optional = [name for module in stylevar_hf._EXTRAS for name in stylevar_hf._MODULES[module]]
         code = f"""
         import sys
         sys.modules.update(dict.fromkeys({OPTIONAL}))
         import stylevar_hf
         for name in stylevar_hf.__all__:
-            if stylevar_hf._HOMES.get(name) not in stylevar_hf._EXTRAS:
+            if name not in {optional}:
                 getattr(stylevar_hf, name)
         from transformers import AutoImageProcessor, AutoModel, pipeline
         """
         run_python(code)
 
-    @pytest.mark.parametrize("name", ["StyleVARSFTTrainer", "StyleVARVQTrainer"])
-    def test_name_of_an_extra_says_what_to_install(self, name):
+    @pytest.mark.parametrize(
+        ("name", "extra"),
+        [("StyleVARSFTTrainer", "train"), ("StyleVARVQTrainer", "train"), ("StyleVARGRPOTrainer", "train")],
+    )
+    def test_name_of_an_extra_says_what_to_install(self, name, extra):
         code = f"""
         import sys
         sys.modules.update(dict.fromkeys({OPTIONAL}))
@@ -101,7 +112,7 @@ class TestImport:
             print(error)
         """
         message = run_python(code)
-        assert f"`{name}` needs" in message and "pip install stylevar-hf[train]" in message
+        assert f"`{name}` needs" in message and f"pip install stylevar-hf[{extra}]" in message
 
     def test_version_is_that_of_the_distribution(self):
         try:

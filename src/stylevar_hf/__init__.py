@@ -13,10 +13,10 @@
 # limitations under the License.
 """StyleVAR for transformers: reference-based style transfer by visual autoregression (arXiv 2604.21052)."""
 
-import importlib
 from typing import TYPE_CHECKING
 
 from . import _registration
+from ._lazy import lazy_names
 
 
 __version__ = "0.1.0.dev0"
@@ -31,11 +31,19 @@ _MODULES = {
     "modeling_stylevar": ("StyleVARForConditionalGeneration", "StyleVARModel"),
     "modeling_stylevar_vq": ("StyleVARVQModel",),
     "pipeline_stylevar": ("StyleVARPipeline",),
-    "training": ("StyleVARSFTConfig", "StyleVARSFTTrainer", "StyleVARVQTrainer", "StyleVARVQTrainerConfig"),
+    "rewards": ("DreamSimReward",),
+    "training": (
+        "StyleVARGRPOConfig",
+        "StyleVARGRPOTrainer",
+        "StyleVARSFTConfig",
+        "StyleVARSFTTrainer",
+        "StyleVARVQTrainer",
+        "StyleVARVQTrainerConfig",
+        "panw_weights",
+    ),
 }
 # Modules that need more than the core dependencies, and the extra that brings it.
-_EXTRAS = {"training": "train"}
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+_EXTRAS = {"rewards": "rl", "training": "train"}
 
 if TYPE_CHECKING:
     from .checkpoints import bundled_checkpoint
@@ -46,38 +54,31 @@ if TYPE_CHECKING:
     from .modeling_stylevar import StyleVARForConditionalGeneration, StyleVARModel
     from .modeling_stylevar_vq import StyleVARVQModel
     from .pipeline_stylevar import StyleVARPipeline
-    from .training import StyleVARSFTConfig, StyleVARSFTTrainer, StyleVARVQTrainer, StyleVARVQTrainerConfig
+    from .rewards import DreamSimReward
+    from .training import (
+        StyleVARGRPOConfig,
+        StyleVARGRPOTrainer,
+        StyleVARSFTConfig,
+        StyleVARSFTTrainer,
+        StyleVARVQTrainer,
+        StyleVARVQTrainerConfig,
+        panw_weights,
+    )
 
 
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = _HOMES[name]
-    try:
-        value = getattr(importlib.import_module(f".{home}", __name__), name)
-    except ModuleNotFoundError as error:
-        if home not in _EXTRAS:
-            raise
-        raise ModuleNotFoundError(
-            f"`{name}` needs {error.name}, which is not installed. Install it with `pip install "
-            f"stylevar-hf[{_EXTRAS[home]}]`.",
-            name=error.name,
-        ) from error
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _MODULES, _EXTRAS)
 
 
 _registration.register()
 
 __all__ = [
     "BLEND_ALPHA_SCHEDULES",
+    "DreamSimReward",
     "StyleVARCache",
     "StyleVARConfig",
     "StyleVARForConditionalGeneration",
+    "StyleVARGRPOConfig",
+    "StyleVARGRPOTrainer",
     "StyleVARImageProcessor",
     "StyleVARModel",
     "StyleVARPipeline",
@@ -93,4 +94,5 @@ __all__ = [
     "convert_original_checkpoint",
     "convert_to_original",
     "convert_var_checkpoint",
+    "panw_weights",
 ]

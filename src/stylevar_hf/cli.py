@@ -24,11 +24,11 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import benchmark, convert, data, stylize
+from .commands import benchmark, convert, data, download_dreamsim, stylize
 from .commands.base import EXIT_BAD_INPUT, report_error
 
 
-COMMANDS = (stylize.COMMAND, convert.COMMAND, benchmark.COMMAND, data.COMMAND)
+COMMANDS = (stylize.COMMAND, convert.COMMAND, benchmark.COMMAND, data.COMMAND, download_dreamsim.COMMAND)
 
 
 class OneLineParser(argparse.ArgumentParser):

@@ -78,6 +78,39 @@ class StyleVARGenerateOutput(ModelOutput):
     logits: torch.FloatTensor | None = None
 
 
+@dataclass(frozen=True)
+class StyleVARScoring:
+    """
+    How `forward` scores given codes without handing out the logits of all tokens.
+
+    Args:
+        temperature (`float`, *optional*, defaults to 1.0):
+            Divides the logits before the filters; positive.
+        top_k (`int`, *optional*):
+            Score under the distribution over this many most likely codes; 0 or `None` for all.
+        top_p (`float`, *optional*):
+            Score under the distribution over the smallest set of codes whose probability exceeds this, in (0, 1].
+        chunk_size (`int`, *optional*, defaults to 2048):
+            Tokens whose logits exist at once. In training their logits are computed again in the backward pass.
+
+    Raises:
+        ValueError: If an option is out of range.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    chunk_size: int = 2048
+
+    def __post_init__(self):
+        check_sampling(self.top_k, self.top_p, self.temperature)
+        if not isinstance(self.chunk_size, Integral) or self.chunk_size < 1:
+            raise ValueError(
+                f"`chunk_size` must be a positive integer, but got {self.chunk_size!r}. It counts tokens; 2048 is a "
+                "good start."
+            )
+
+
 @dataclass
 class StyleVARScaleState:
     """
@@ -205,6 +238,39 @@ def filter_logits(logits: torch.Tensor, top_k: int | None = None, top_p: float |
     return logits.masked_fill(logits < lowest_kept, -torch.inf)
 
 
+def score_codes(
+    logits: torch.Tensor, codes: torch.LongTensor, scoring: StyleVARScoring
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Log-probabilities of codes, and the entropies of the distributions that they are drawn from.
+
+    A code that the filters would remove is kept beside the others: it was drawn before the policy moved, and its
+    log-probability must stay finite.
+
+    Args:
+        logits (`torch.FloatTensor` of shape `(..., V)`):
+            Scores.
+        codes (`torch.LongTensor` of shape `(...)`):
+            The codes to look at.
+        scoring ([`StyleVARScoring`]):
+            Temperature and filters.
+
+    Returns:
+        Two `torch.FloatTensor` of shape `(...)`: log-probabilities, at most 0, and entropies in nats.
+    """
+    codes = codes.unsqueeze(-1)
+    logits = logits.float()
+    if scoring.temperature != 1.0:
+        logits = logits / scoring.temperature
+    if scoring.top_k or (scoring.top_p is not None and scoring.top_p < 1.0):
+        with torch.no_grad():
+            removed = filter_logits(logits, scoring.top_k, scoring.top_p).isneginf().scatter(-1, codes, False)
+        logits = logits.masked_fill(removed, torch.finfo(torch.float32).min)
+    log_probs = logits.log_softmax(dim=-1)
+    entropies = -(log_probs.exp() * log_probs).sum(dim=-1)
+    return log_probs.gather(-1, codes).squeeze(-1), entropies
+
+
 def check_sampling(
     top_k: int | None = None, top_p: float | None = None, temperature: float | None = None, do_sample: bool = True
 ) -> None:
@@ -300,6 +366,7 @@ class StyleVARGenerationMixin(GenerationMixin):
         style_strength: float | Sequence[float] | torch.Tensor = 0.0,
         num_return_sequences: int = 1,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        prefix_codes: torch.LongTensor | None = None,
         callback_on_scale_end: Callable[[StyleVARScaleState], None] | None = None,
         output_logits: bool = False,
     ) -> StyleVARGenerateOutput:
@@ -332,6 +399,8 @@ class StyleVARGenerationMixin(GenerationMixin):
                 Images per pair; the pair is encoded once.
             generator (`torch.Generator` or sequence of `B * num_return_sequences` of them, *optional*):
                 Source of randomness. With one generator per image, an image does not depend on its batch.
+            prefix_codes (`torch.LongTensor` of shape `(B * num_return_sequences, T)`, *optional*):
+                Codes of the first scales, all tokens of each, to continue from; no random numbers are drawn for them.
             callback_on_scale_end (`Callable[[StyleVARScaleState], None]`, *optional*):
                 Called after each scale, for progress or previews.
             output_logits (`bool`, *optional*, defaults to `False`):
@@ -356,6 +425,7 @@ class StyleVARGenerationMixin(GenerationMixin):
 
         batch_size = self._check_pair(content_pixel_values, style_pixel_values, content, style)
         _check_generators(generator, batch_size * num_return_sequences)
+        prefix_length = self._check_prefix(prefix_codes, batch_size * num_return_sequences)
         blend_alphas = self.model.get_blend_alphas(style_strength, batch_size, torch.device("cpu"))
 
         # 2. Encode each image once
@@ -376,7 +446,10 @@ class StyleVARGenerationMixin(GenerationMixin):
             )
             logits = self.get_logits(hidden_states)
             finite = finite & logits.isfinite().all()
-            codes = self._choose_codes(logits, do_sample, top_k, top_p, temperature, generator)
+            if end <= prefix_length:
+                codes = prefix_codes[:, start:end].to(logits.device)
+            else:
+                codes = self._choose_codes(logits, do_sample, top_k, top_p, temperature, generator)
             latents = latents + self.vq_model.quantizer.lift(codes, scale_index)
             sequences.append(codes)
             if output_logits:
@@ -403,6 +476,24 @@ class StyleVARGenerationMixin(GenerationMixin):
         """An argument of `generate`, or what `generation_config` says, or the published value."""
         value = getattr(self.generation_config, name) if value is None else value
         return PUBLISHED_SAMPLING[name] if value is None else value
+
+    def _check_prefix(self, prefix_codes: torch.LongTensor | None, num_images: int) -> int:
+        """How many tokens are given, once it is sure that they are whole scales of every image."""
+        if prefix_codes is None:
+            return 0
+        ends = [end for _, end in self.config.vq_config.scale_boundaries]
+        if prefix_codes.ndim != 2 or len(prefix_codes) != num_images or prefix_codes.shape[1] not in [0, *ends]:
+            raise ValueError(
+                f"`prefix_codes` must be of shape ({num_images}, T) with T one of {[0, *ends]}, whole scales of each "
+                f"image, but got {tuple(prefix_codes.shape)}. Cut `sequences` after a scale."
+            )
+        codebook_size = self.config.vq_config.codebook_size
+        if prefix_codes.numel() and not 0 <= int(prefix_codes.min()) <= int(prefix_codes.max()) < codebook_size:
+            raise ValueError(
+                f"`prefix_codes` must be codes in [0, {codebook_size}), but got {int(prefix_codes.min())} to "
+                f"{int(prefix_codes.max())}. Use codes of this model's tokenizer."
+            )
+        return prefix_codes.shape[1]
 
     def _choose_codes(
         self,
@@ -442,6 +533,8 @@ __all__ = [
     "StyleVARLayerCache",
     "StyleVARReference",
     "StyleVARScaleState",
+    "StyleVARScoring",
     "filter_logits",
     "sample_codes",
+    "score_codes",
 ]

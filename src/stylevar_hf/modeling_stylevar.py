@@ -29,6 +29,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from transformers import GenerationConfig, PreTrainedModel, ResNetModel
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -42,6 +43,8 @@ from .generation_stylevar import (
     StyleVARGenerationMixin,
     StyleVARLayerCache,
     StyleVARReference,
+    StyleVARScoring,
+    score_codes,
 )
 from .modeling_stylevar_vq import StyleVARVQModel, check_pixel_values, eager_attention_forward
 
@@ -84,6 +87,10 @@ class StyleVARConditionalGenerationOutput(ModelOutput):
             Share of tokens at each scale, in [0, 1], whose best code is the label.
         labels (`torch.LongTensor` of shape `(N, L)`):
             The target's codes.
+        log_probs (`torch.FloatTensor` of shape `(N, L)`, *optional*, returned instead of `logits` with `scoring`):
+            Log-probability of each label.
+        entropies (`torch.FloatTensor` of shape `(N, L)`, *optional*, returned with `scoring`):
+            Entropy of each token's distribution, in nats.
     """
 
     loss: torch.FloatTensor | None = None
@@ -91,6 +98,8 @@ class StyleVARConditionalGenerationOutput(ModelOutput):
     scale_losses: torch.FloatTensor | None = None
     scale_accuracies: torch.FloatTensor | None = None
     labels: torch.LongTensor | None = None
+    log_probs: torch.FloatTensor | None = None
+    entropies: torch.FloatTensor | None = None
 
 
 def drop_path(gate: torch.Tensor, num_targets: int, rate: float, training: bool) -> torch.Tensor:
@@ -486,21 +495,23 @@ class StyleVARModel(StyleVARPreTrainedModel):
 
     def forward(
         self,
-        content_pixel_values: torch.Tensor,
-        style_pixel_values: torch.Tensor,
+        content_pixel_values: torch.Tensor | None,
+        style_pixel_values: torch.Tensor | None,
         content_features: torch.Tensor,
         style_features: torch.Tensor,
         target_features: torch.Tensor,
         style_strength: float | Sequence[float] | torch.Tensor = 0.0,
+        content_embedding: torch.Tensor | None = None,
+        style_embedding: torch.Tensor | None = None,
     ) -> StyleVARModelOutput:
         """
         Teacher-forced pass over all scales at once.
 
         Args:
-            content_pixel_values (`torch.FloatTensor` of shape `(B, 3, image_size, image_size)`):
-                Content images in [-1, 1].
-            style_pixel_values (`torch.FloatTensor` of shape `(B, 3, image_size, image_size)`):
-                Style images in [-1, 1].
+            content_pixel_values (`torch.FloatTensor` of shape `(B, 3, image_size, image_size)`, *optional*):
+                Content images in [-1, 1]. Not read if `content_embedding` is given.
+            style_pixel_values (`torch.FloatTensor` of shape `(B, 3, image_size, image_size)`, *optional*):
+                Style images in [-1, 1]. Not read if `style_embedding` is given.
             content_features (`torch.FloatTensor` of shape `(B, L, C)`):
                 [`~StyleVARVQModel.cumulative_features`] of the content.
             style_features (`torch.FloatTensor` of shape `(B, L, C)`):
@@ -509,12 +520,18 @@ class StyleVARModel(StyleVARPreTrainedModel):
                 [`~StyleVARVQModel.next_scale_features`] of the targets; `N` is a multiple of `B`.
             style_strength (`float` or sequence of `B` floats, *optional*, defaults to 0.0):
                 In [-1, 1]: shifts every alpha by half of it.
+            content_embedding (`torch.FloatTensor` of shape `(B, D)`, *optional*):
+                From [`~StyleVARModel.embed_content`], when known.
+            style_embedding (`torch.FloatTensor` of shape `(B, D)`, *optional*):
+                From [`~StyleVARModel.embed_style`], when known.
 
         Returns:
             [`StyleVARModelOutput`]
         """
-        content_embedding = self.embed_content(content_pixel_values)
-        style_embedding = self.embed_style(style_pixel_values)
+        if content_embedding is None:
+            content_embedding = self.embed_content(content_pixel_values)
+        if style_embedding is None:
+            style_embedding = self.embed_style(style_pixel_values)
         repeats = target_features.shape[0] // content_embedding.shape[0]
         start = self.embed_start(content_embedding).repeat_interleave(repeats, dim=0)
         hidden_states = torch.cat([start, self.embed_tokens(target_features, start.shape[1])], dim=1)
@@ -643,24 +660,27 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
 
     def forward(
         self,
-        content_pixel_values: torch.Tensor,
-        style_pixel_values: torch.Tensor,
+        content_pixel_values: torch.Tensor | None = None,
+        style_pixel_values: torch.Tensor | None = None,
         labels: torch.LongTensor | None = None,
         target_pixel_values: torch.Tensor | None = None,
         content_codes: torch.LongTensor | None = None,
         style_codes: torch.LongTensor | None = None,
         style_strength: float | Sequence[float] | torch.Tensor = 0.0,
         num_return_sequences: int = 1,
+        content: StyleVARReference | None = None,
+        style: StyleVARReference | None = None,
+        scoring: StyleVARScoring | None = None,
     ) -> StyleVARConditionalGenerationOutput:
         """
         Teacher-forced pass: the scores of every token of the target given the coarser scales, the style and the
         content. The tokenizer takes no gradient.
 
         Args:
-            content_pixel_values (`torch.FloatTensor` of shape `(B, 3, image_size, image_size)`):
-                Content images in [-1, 1].
-            style_pixel_values (`torch.FloatTensor` of shape `(B, 3, image_size, image_size)`):
-                Style images in [-1, 1].
+            content_pixel_values (`torch.FloatTensor` of shape `(B, 3, image_size, image_size)`, *optional*):
+                Content images in [-1, 1]. Required unless `content` is given.
+            style_pixel_values (`torch.FloatTensor` of shape `(B, 3, image_size, image_size)`, *optional*):
+                Style images in [-1, 1]. Required unless `style` is given.
             labels (`torch.LongTensor` of shape `(B * num_return_sequences, L)`, *optional*):
                 The target's codes. Required unless `target_pixel_values` is given.
             target_pixel_values (`torch.FloatTensor` of shape `(B * num_return_sequences, 3, image_size, image_size)`):
@@ -673,6 +693,13 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
                 In [-1, 1]: shifts every alpha by half of it, towards the style if positive.
             num_return_sequences (`int`, *optional*, defaults to 1):
                 Targets per pair, in the order of `generate`; the pair is encoded once.
+            content ([`StyleVARReference`], *optional*):
+                Contents already encoded by [`encode_content`], without gradient to the image encoder if made so.
+            style ([`StyleVARReference`], *optional*):
+                Styles already encoded by [`encode_style`].
+            scoring ([`StyleVARScoring`], *optional*):
+                Return log-probabilities and entropies of the labels in place of the logits, which then never exist
+                for all tokens at once.
 
         Returns:
             [`StyleVARConditionalGenerationOutput`]
@@ -687,27 +714,33 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
                 f"`labels` or `target_pixel_values` must be given, and not both, but got {found}. "
                 "`labels` are codes such as `vq_model.encode(pixels).codes`."
             )
-        _check_batch("style_pixel_values", len(style_pixel_values), len(content_pixel_values))
+        batch_size = self._check_pair(content_pixel_values, style_pixel_values, content, style)
         if labels is None:
             labels, _ = self._tokenize("target", target_pixel_values, None)
         self.vq_model.check_codes("labels", labels)
-        _check_batch("labels", len(labels), len(content_pixel_values) * num_return_sequences)
+        _check_batch("labels", len(labels), batch_size * num_return_sequences)
 
         # 2. Features of all three images, then the transformer
-        _, content_features = self._tokenize("content", content_pixel_values, content_codes)
-        _, style_features = self._tokenize("style", style_pixel_values, style_codes)
+        if content is None:
+            content = StyleVARReference(features=self._tokenize("content", content_pixel_values, content_codes)[1])
+        if style is None:
+            style = StyleVARReference(features=self._tokenize("style", style_pixel_values, style_codes)[1])
         with torch.no_grad():
             target_features = self.vq_model.next_scale_features(labels)
         outputs = self.model(
             content_pixel_values,
             style_pixel_values,
-            content_features=content_features,
-            style_features=style_features,
+            content_features=content.features,
+            style_features=style.features,
             target_features=target_features,
             style_strength=style_strength,
+            content_embedding=content.embedding,
+            style_embedding=style.embedding,
         )
 
         # 3. Scores and loss
+        if scoring is not None:
+            return self._score(outputs.last_hidden_state, labels, scoring)
         logits = self.get_logits(outputs.last_hidden_state)
         losses = F.cross_entropy(
             logits.flatten(0, 1), labels.flatten(), label_smoothing=self.config.label_smoothing, reduction="none"
@@ -719,6 +752,29 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
             scale_losses=self._mean_per_scale(losses.detach()),
             scale_accuracies=self._mean_per_scale(correct),
             labels=labels,
+        )
+
+    def _score(
+        self, hidden_states: torch.Tensor, labels: torch.LongTensor, scoring: StyleVARScoring
+    ) -> StyleVARConditionalGenerationOutput:
+        """Log-probabilities and entropies of the labels; the logits of one chunk of tokens at a time."""
+
+        def score_chunk(hidden_chunk: torch.Tensor, label_chunk: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return score_codes(self.get_logits(hidden_chunk), label_chunk, scoring)
+
+        hidden_chunks = hidden_states.flatten(0, 1).split(scoring.chunk_size)
+        chunks = zip(hidden_chunks, labels.flatten().split(scoring.chunk_size), strict=True)
+        if torch.is_grad_enabled():
+            scores = [checkpoint(score_chunk, *chunk, use_reentrant=False) for chunk in chunks]
+        else:
+            scores = [score_chunk(*chunk) for chunk in chunks]
+        log_probs, entropies = (torch.cat(parts).view_as(labels) for parts in zip(*scores, strict=True))
+        return StyleVARConditionalGenerationOutput(
+            loss=-log_probs.mean(),
+            scale_losses=self._mean_per_scale(-log_probs.detach()),
+            labels=labels,
+            log_probs=log_probs,
+            entropies=entropies,
         )
 
     def _mean_per_scale(self, values: torch.Tensor) -> torch.Tensor:

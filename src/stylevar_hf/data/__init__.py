@@ -13,8 +13,9 @@
 # limitations under the License.
 """Triplets (content, style, target): loading, splitting, mixing, checking, augmentation, and batches for the model."""
 
-import importlib
 from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
 
 
 # Where each public name lives. A module is imported when one of its names is first asked for: importing this package
@@ -33,7 +34,6 @@ _MODULES = {
     "triplets": ("load_triplets",),
     "unpaired": ("load_unpaired",),
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 if TYPE_CHECKING:
     from .augmentation import TripletAugmentation
@@ -50,16 +50,7 @@ if TYPE_CHECKING:
     from .unpaired import load_unpaired
 
 
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)
 
 
 __all__ = [

@@ -17,8 +17,9 @@ How good a checkpoint is: measures, controls, reports and galleries.
 Needs scikit-image (`pip install "stylevar-hf[eval]"`). A module is imported when one of its names is first asked for.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
 
 
 _MODULES = {
@@ -38,7 +39,6 @@ _MODULES = {
     "model_checks": ("evaluate_identity", "evaluate_reconstruction", "evaluate_strength", "StrengthReport"),
     "triplet_report": ("TripletReport", "TripletSetReport", "evaluate_triplets"),
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 if TYPE_CHECKING:
     from .controls import derangement, reinhard_transfer, return_content, return_style
@@ -58,16 +58,7 @@ if TYPE_CHECKING:
     from .triplet_report import TripletReport, TripletSetReport, evaluate_triplets
 
 
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)
 
 
 __all__ = [

@@ -176,7 +176,7 @@ def colour_signature(image: Picture, name: str = "image") -> np.ndarray:
     """
     pixels = to_lab(image, name).reshape(-1, 3)
     # A shift by d moves the projections by d |cos|, d / 2 on average over the sphere: twice that is d again.
-    return 2 * _quantiles(_directions() @ pixels.T)
+    return 2 * _quantiles(projection_directions() @ pixels.T)
 
 
 def colour_distance(image: Picture, reference: Picture) -> float:
@@ -283,7 +283,7 @@ def _quantiles(values: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def _directions() -> np.ndarray:
+def projection_directions() -> np.ndarray:
     """Unit vectors `(32, 3)` spread evenly over a half sphere, along a golden spiral; the other half is the same."""
     steps = np.arange(NUM_DIRECTIONS) + 0.5
     height, turn = steps / NUM_DIRECTIONS, steps * np.pi * (3 - np.sqrt(5))

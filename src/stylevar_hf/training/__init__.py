@@ -13,30 +13,48 @@
 # limitations under the License.
 """Trainers: tokenizer, supervised fine-tuning and GRPO. Each module is imported when first asked for."""
 
-import importlib
 from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
 
 
 _MODULES = {
     "arguments": ("StyleVARModelArguments", "TripletDataArguments", "load_model", "load_training_data"),
+    "advantages": ("Advantages", "compute_advantages"),
     "checkpointing": ("AtomicCheckpointMixin",),
     "ema": ("EMACallback",),
-    "initialization": ("create_model", "load_image_encoders", "load_tokenizer"),
+    "grpo_config": ("StyleVARGRPOConfig",),
+    "grpo_trainer": ("StyleVARGRPOTrainer",),
+    "initialization": ("create_model", "load_image_encoders", "load_tokenizer", "start_from_codebook"),
+    "iterative_reference": ("IterativeReferenceCallback",),
     "lora": ("add_adapter",),
+    "mask_propagation": ("propagate_mask",),
+    "middle_return": ("middle_value",),
+    "panw": ("panw_weights", "token_weights"),
+    "policy_loss": ("clipped_surrogate", "k3_kl"),
+    "reference_policy": ("ReferencePolicy",),
     "resolution": ("change_ladder",),
     "sft_config": ("StyleVARSFTConfig",),
     "sft_trainer": ("StyleVARSFTTrainer",),
     "vq_config": ("StyleVARVQTrainerConfig",),
     "vq_trainer": ("StyleVARVQTrainer",),
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 if TYPE_CHECKING:
+    from .advantages import Advantages, compute_advantages
     from .arguments import StyleVARModelArguments, TripletDataArguments, load_model, load_training_data
     from .checkpointing import AtomicCheckpointMixin
     from .ema import EMACallback
-    from .initialization import create_model, load_image_encoders, load_tokenizer
+    from .grpo_config import StyleVARGRPOConfig
+    from .grpo_trainer import StyleVARGRPOTrainer
+    from .initialization import create_model, load_image_encoders, load_tokenizer, start_from_codebook
+    from .iterative_reference import IterativeReferenceCallback
     from .lora import add_adapter
+    from .mask_propagation import propagate_mask
+    from .middle_return import middle_value
+    from .panw import panw_weights, token_weights
+    from .policy_loss import clipped_surrogate, k3_kl
+    from .reference_policy import ReferencePolicy
     from .resolution import change_ladder
     from .sft_config import StyleVARSFTConfig
     from .sft_trainer import StyleVARSFTTrainer
@@ -44,21 +62,17 @@ if TYPE_CHECKING:
     from .vq_trainer import StyleVARVQTrainer
 
 
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)
 
 
 __all__ = [
+    "Advantages",
     "AtomicCheckpointMixin",
     "EMACallback",
+    "IterativeReferenceCallback",
+    "ReferencePolicy",
+    "StyleVARGRPOConfig",
+    "StyleVARGRPOTrainer",
     "StyleVARModelArguments",
     "StyleVARSFTConfig",
     "StyleVARSFTTrainer",
@@ -67,9 +81,17 @@ __all__ = [
     "TripletDataArguments",
     "add_adapter",
     "change_ladder",
+    "clipped_surrogate",
+    "compute_advantages",
     "create_model",
+    "k3_kl",
     "load_image_encoders",
     "load_model",
     "load_tokenizer",
     "load_training_data",
+    "middle_value",
+    "panw_weights",
+    "propagate_mask",
+    "start_from_codebook",
+    "token_weights",
 ]

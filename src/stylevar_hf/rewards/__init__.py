@@ -1,0 +1,94 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Rewards for GRPO, in TRL's calling form.
+
+A reward is any callable that takes keyword arguments, each a list with one entry per row, and returns one float per
+row, larger for better (`None` or NaN: no reward, the row is left out):
+
+```python
+def brightness(images, **columns):
+    return [image.mean().item() for image in images]
+
+brightness.requires = ()                       # optional: columns that the data set must have
+StyleVARGRPOTrainer(..., reward_funcs=[brightness, "dreamsim", "my_module:my_reward"])
+```
+
+| argument | entries |
+|---|---|
+| `images` | the generated images, float32 `(3, H, W)` in [0, 1], on the trainer's device |
+| `content_images`, `style_images`, `target_images` | what they belong to; rows of one prompt hold the same tensor |
+| the columns of the data set | as they are |
+| `prompts`, `completions`, `completion_ids` | what TRL hands over: dicts, images, codes |
+
+| name | class | reward | needs |
+|---|---|---|---|
+| `dreamsim` | [`DreamSimReward`] | -5 times the DreamSim distance to the target | `stylevar download-dreamsim` |
+| `ssim` | [`SSIMReward`] | SSIM with the target | nothing |
+| `lpips` | [`LPIPSReward`] | minus LPIPS to the target | torchvision's VGG-16 |
+| `gram-style` | [`GramStyleReward`] | minus the Gram matrix style loss to the style | torchvision's VGG-19 |
+| `content` | [`ContentReward`] | minus the content loss to the content | torchvision's VGG-19 |
+| `clip` | [`CLIPReward`] | cosine of CLIP's image embeddings with the target | CLIP from the Hub |
+| `color-statistics` | [`ColorStatisticsReward`] | minus the distance of the palettes to the style | nothing |
+
+Packages and weights are loaded when a reward is first used. [`RewardInProcess`] runs one in another process.
+"""
+
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
+
+
+_MODULES = {
+    "base": ("Reward", "unique_tensors"),
+    "clip": ("CLIPReward",),
+    "color": ("ColorStatisticsReward",),
+    "dreamsim": ("DreamSimReward",),
+    "dreamsim_weights": ("download_dreamsim",),
+    "process": ("RewardInProcess",),
+    "registry": ("REWARDS", "get_reward"),
+    "similarity": ("LPIPSReward", "SSIMReward"),
+    "style_content": ("ContentReward", "GramStyleReward"),
+}
+
+if TYPE_CHECKING:
+    from .base import Reward, unique_tensors
+    from .clip import CLIPReward
+    from .color import ColorStatisticsReward
+    from .dreamsim import DreamSimReward
+    from .dreamsim_weights import download_dreamsim
+    from .process import RewardInProcess
+    from .registry import REWARDS, get_reward
+    from .similarity import LPIPSReward, SSIMReward
+    from .style_content import ContentReward, GramStyleReward
+
+
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)
+
+
+__all__ = [
+    "REWARDS",
+    "CLIPReward",
+    "ColorStatisticsReward",
+    "ContentReward",
+    "DreamSimReward",
+    "GramStyleReward",
+    "LPIPSReward",
+    "Reward",
+    "RewardInProcess",
+    "SSIMReward",
+    "download_dreamsim",
+    "get_reward",
+    "unique_tensors",
+]

@@ -1,0 +1,89 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""CLIP's image embeddings as a reward."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .base import Reward, resize_bicubic
+
+
+DEFAULT_MODEL = "openai/clip-vit-base-patch32"
+
+
+class CLIPReward(Reward):
+    """
+    Cosine of CLIP's embeddings (arXiv 2103.00020) of the image and the target, in [-1, 1]. Pictures are resized
+    (shorter side, bicubic) and cropped in the middle as CLIP's own processor does. The published experiments found it
+    too narrow a reward to train with; it is here to be logged.
+
+    Args:
+        model (`str`, *optional*, defaults to `"openai/clip-vit-base-patch32"`):
+            A folder or a model id of the Hub, of CLIP in transformers' format.
+        reference (`str`, *optional*, defaults to `"target"`):
+            The column to compare with.
+        scale, batch_size, device:
+            As for every [`Reward`].
+
+    Raises:
+        OSError: When it is prepared, if the model is neither here nor to be had.
+    """
+
+    name = "clip"
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        reference: str | None = None,
+        scale: float = 1.0,
+        batch_size: int = 16,
+        device: str | torch.device | None = None,
+    ):
+        super().__init__(reference=reference, scale=scale, batch_size=batch_size, device=device)
+        self.model = str(model)
+
+    def load_network(self, device: torch.device) -> nn.Module:
+        from transformers import CLIPVisionModelWithProjection
+
+        try:
+            network = CLIPVisionModelWithProjection.from_pretrained(self.model, dtype=torch.float32)
+        except OSError as error:
+            from huggingface_hub.constants import HF_HUB_CACHE
+
+            raise OSError(
+                f"`model` must be a folder with CLIP, or a model id of the Hub that is in the cache {HF_HUB_CACHE} or "
+                f"can be downloaded, but got {self.model!r}. Run `hf download {self.model}` where there is a network, "
+                "or name a folder."
+            ) from error
+        return network.requires_grad_(False).eval().to(device)
+
+    def describe(self, images: torch.Tensor) -> torch.Tensor:
+        from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+
+        side = self._network.config.image_size
+        height, width = images.shape[-2:]
+        shorter = min(height, width)
+        height, width = side * height // shorter, side * width // shorter
+        images = resize_bicubic(images, height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        images = images[:, :, top : top + side, left : left + side]
+        mean, std = (images.new_tensor(values)[:, None, None] for values in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
+        return self._network(pixel_values=(images - mean) / std).image_embeds
+
+    def compare(self, descriptions: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
+        return F.cosine_similarity(descriptions, references, dim=-1)
+
+
+__all__ = ["CLIPReward"]

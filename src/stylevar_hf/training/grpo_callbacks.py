@@ -1,0 +1,166 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""What [`StyleVARGRPOTrainer`] does between steps: guard against failure, numbers on the progress bar, pictures."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from PIL import Image, ImageDraw
+from torch.utils.data import Dataset
+from transformers import ProgressCallback, TrainerCallback
+from transformers.utils import logging
+
+from .vq_metrics import draw_grid
+
+
+logger = logging.get_logger(__name__)
+
+_CAPTION_HEIGHT = 14
+_LOG_NAME = "rollouts.jsonl"
+
+
+class DistinctRows(Dataset):
+    """
+    A data set whose rows are decoded once per batch, and once for consecutive batches of the same rows.
+
+    GRPO's sampler asks for each row once per rollout and repeats whole batches.
+
+    Args:
+        rows (`datasets.Dataset`):
+            The rows.
+    """
+
+    def __init__(self, rows: datasets.Dataset):
+        self.rows = rows
+        self._decoded: dict[int, dict[str, Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        self._decoded = {index: self._decoded.get(index) or self.rows[index] for index in dict.fromkeys(indices)}
+        return [self._decoded[index] for index in indices]
+
+
+class FailureCallback(TrainerCallback):
+    """
+    Saves and stops once too many updates in a row had no rollout to learn from.
+
+    Args:
+        trainer (`Trainer`):
+            Has `num_usable_rollouts`, of the last update and all processes.
+        max_failed_updates (`int`):
+            How many are too many.
+    """
+
+    def __init__(self, trainer: Any, max_failed_updates: int):
+        self.trainer = trainer
+        self.max_failed_updates = max_failed_updates
+        self.num_failed = 0
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.num_failed = 0
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.num_failed = 0 if self.trainer.num_usable_rollouts > 0 else self.num_failed + 1
+        if self.num_failed >= self.max_failed_updates:
+            control.should_save = control.should_training_stop = True
+
+    @property
+    def failed(self) -> bool:
+        return self.num_failed >= self.max_failed_updates
+
+
+class ProgressNumbersCallback(TrainerCallback):
+    """
+    Shows the reward and the KL on the progress bar.
+
+    Args:
+        trainer (`Trainer`):
+            Owner of the progress bar.
+    """
+
+    def __init__(self, trainer: Any):
+        self.trainer = trainer
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        numbers = {name: f"{logs[name]:.4f}" for name in ("reward", "kl") if (logs or {}).get(name) is not None}
+        for callback in self.trainer.callback_handler.callbacks:
+            bar = getattr(callback, "training_bar", None)
+            if isinstance(callback, ProgressCallback) and bar is not None and numbers:
+                bar.set_postfix(numbers, refresh=False)
+
+
+class RolloutGridCallback(TrainerCallback):
+    """
+    At each log, draws the newest rollouts of one prompt to `output_dir/rollouts/step-N.png`, best first, each with its
+    reward, behind content, style and target; and adds a line to `rollouts.jsonl` there.
+
+    Args:
+        trainer (`Trainer`):
+            Has `last_rollouts`: `None`, or a `dict` of `references` (list of images `(3, H, W)` in [0, 1]), `images`
+            `(G, 3, H, W)`, `rewards` `(G,)`, `parts` (name of each reward to its values `(G,)`) and `content_id`.
+        num_images (`int`):
+            At most so many rollouts.
+    """
+
+    def __init__(self, trainer: Any, num_images: int):
+        self.trainer = trainer
+        self.num_images = num_images
+        self._last_step = -1
+
+    def on_log(self, args, state, control, **kwargs):
+        rollouts = self.trainer.last_rollouts
+        if rollouts is None or not state.is_world_process_zero or state.global_step == self._last_step:
+            return
+        self._last_step = state.global_step
+        folder = Path(args.output_dir, "rollouts")
+        folder.mkdir(parents=True, exist_ok=True)
+        place = folder / f"step-{state.global_step}.png"
+        staged = place.with_suffix(".saving")
+        self.draw(rollouts).save(staged, format="PNG")
+        os.replace(staged, place)
+        line = {
+            "step": state.global_step,
+            "content_id": rollouts["content_id"],
+            "rewards": rollouts["rewards"].tolist(),
+            **{f"rewards/{name}": values.tolist() for name, values in rollouts["parts"].items()},
+        }
+        with open(folder / _LOG_NAME, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def draw(self, rollouts: Mapping[str, Any]) -> Image.Image:
+        """The picture: references, then rollouts from best to worst, with captions."""
+        rewards = rollouts["rewards"].float().cpu()
+        best_first = torch.argsort(rewards.nan_to_num(-torch.inf), descending=True)[: self.num_images]
+        captions = [*rollouts["names"], *(f"{rewards[index]:.3f}" for index in best_first.tolist())]
+        pictures = [*rollouts["references"], *rollouts["images"][best_first.to(rollouts["images"].device)]]
+        grid = draw_grid([torch.stack([picture.float().cpu() * 2 - 1 for picture in pictures])])
+        canvas = Image.new("RGB", (grid.width, grid.height + _CAPTION_HEIGHT), "white")
+        canvas.paste(grid, (0, _CAPTION_HEIGHT))
+        pen, width = ImageDraw.Draw(canvas), grid.width / len(pictures)
+        for column, caption in enumerate(captions):
+            pen.text((column * width + 2, 1), caption, fill="black")
+        return canvas
+
+
+__all__ = ["DistinctRows", "FailureCallback", "ProgressNumbersCallback", "RolloutGridCallback"]

@@ -1,0 +1,662 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Group relative policy optimisation (GRPO) of StyleVAR: multi-scale rollouts, rewards on images, PANW."""
+
+import os
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import datasets
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from transformers import TrainerCallback
+from transformers.trainer_utils import TrainOutput, get_last_checkpoint
+from transformers.utils import logging
+from trl import GRPOTrainer
+from trl.models import unwrap_model_for_generation
+
+from ..data._messages import invalid
+from ..data.collator import StyleVARTripletCollator
+from ..generation_stylevar import StyleVARScoring
+from ..image_processing_stylevar import StyleVARImageProcessor
+from ..modeling_stylevar import StyleVARForConditionalGeneration, StyleVARLayer
+from .advantages import compute_advantages
+from .checkpointing import AtomicCheckpointMixin
+from .grpo_callbacks import DistinctRows, FailureCallback, ProgressNumbersCallback, RolloutGridCallback
+from .grpo_checks import RewardFunction, check_prompts, check_reward_weights, load_rewards, try_reward
+from .grpo_config import StyleVARGRPOConfig
+from .grpo_metrics import UpdateSums
+from .iterative_reference import IterativeReferenceCallback
+from .middle_return import UpdateSchedule, middle_value, scale_gate
+from .model_card import make_model_card
+from .panw import token_weights
+from .policy_loss import clipped_surrogate, k3_kl, weighted_token_mean
+from .reference_policy import ReferencePolicy, load_json, save_json
+from .rollouts import (
+    StyleVARPrompt,
+    StyleVARRollouts,
+    draw_rollouts,
+    encode_prompts,
+    group_rows,
+    join_references,
+    reward_inputs,
+    rollout_generators,
+)
+
+
+if TYPE_CHECKING:
+    from peft import PeftConfig, PeftModel
+
+logger = logging.get_logger(__name__)
+
+_STATE_NAME = "grpo_state.json"
+# Streams of random numbers: evaluation never repeats training, a continuation never its first.
+_TRAIN, _EVAL = 0, 1
+
+
+class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
+    r"""
+    GRPO (arXiv 2402.03300) for StyleVAR, the reinforcement stage of arXiv 2604.21052.
+
+    Each prompt, a content and a style, gets `G` rollouts. The loss of a rollout with advantage `A` is
+
+    `sum_l w_l [-min(r_l A, clip(r_l, 1 - eps, 1 + eps) A) + beta KL_l]`
+
+    over its tokens `l`, where `r_l` is the probability ratio to the policy that drew the token, `KL_l` the k3 estimate
+    to the reference policy and `w_l` the weight of the token's scale (PANW, arXiv 2601.02256).
+
+    Samplers, buffering, logging and checkpoints are TRL's. What differs, by seam:
+
+    * `_generate_and_score_completions`: draws all rollouts of several prompts in batches, each from its own generator;
+      decodes them; rewards; advantages.
+    * `_compute_loss`: the loss above, from log-probabilities whose logits never exist for all tokens at once. Those of
+      the old and of the reference policy are taken on the same rows, so that at the first update the ratio is exactly
+      1 and the KL exactly 0.
+    * `train`: tries each reward before the first rollout, and raises if too many updates failed.
+    * `_get_dataloader`: decodes each row once, not once per rollout.
+    * Everything runs in evaluation mode, as published: no drop path, no alpha jitter, BatchNorm as it is.
+
+    One process or several draw the same rollouts. Models that are divided among processes (FSDP, ZeRO-3) are refused:
+    use DDP or ZeRO-2.
+
+    Args:
+        model (`str`, [`StyleVARForConditionalGeneration`] or `PeftModel`):
+            The policy, or its folder or Hub id.
+        reward_funcs (`str`, `Callable` or a list of them):
+            Rewards in TRL's form; names and `module:function` go to [`~stylevar_hf.rewards.get_reward`]. They are
+            called with lists of one entry per rollout: `images`, `content_images`, `style_images`, `target_images`
+            (tensors `(3, H, W)` in [0, 1]; the last one if the data has targets), `completion_ids` (codes), and every
+            column of the data set; `prompts` and `completions` are the rows and the images.
+        args ([`StyleVARGRPOConfig`], *optional*):
+            The options.
+        train_dataset, eval_dataset (`datasets.Dataset` or `datasets.IterableDataset`):
+            Columns `content`, `style` and, if a reward asks for it, `target`.
+        processing_class ([`StyleVARImageProcessor`], *optional*):
+            Saved with the model. Defaults to one of the model's size.
+        callbacks, optimizers (*optional*):
+            As in `Trainer`.
+        peft_config (`PeftConfig`, *optional*):
+            Train an adapter; see [`~stylevar_hf.training.lora.add_adapter`]. Published: rank 256, alpha 512.
+
+    Raises:
+        ValueError: If an argument does not fit; nothing was computed then.
+
+    Example:
+
+    ```python
+    >>> trainer = StyleVARGRPOTrainer(
+    ...     "stylevar-sft", DreamSimReward(), train_dataset=triplets, peft_config=LoraConfig(r=256, lora_alpha=512)
+    ... )
+    >>> trainer.train()
+    ```
+    """
+
+    _tag_names = ["stylevar", "grpo", "trl"]
+    _name = "GRPO"
+
+    def __init__(
+        self,
+        model: "str | os.PathLike | StyleVARForConditionalGeneration | PeftModel",
+        reward_funcs: str | RewardFunction | Sequence[str | RewardFunction],
+        args: StyleVARGRPOConfig | None = None,
+        train_dataset: datasets.Dataset | datasets.IterableDataset | None = None,
+        eval_dataset: datasets.Dataset | datasets.IterableDataset | dict | None = None,
+        processing_class: StyleVARImageProcessor | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+        optimizers: tuple[torch.optim.Optimizer | None, torch.optim.lr_scheduler.LambdaLR | None] = (None, None),
+        peft_config: "PeftConfig | None" = None,
+    ):
+        args = StyleVARGRPOConfig() if args is None else args
+        # 1. The arguments, before anything is loaded
+        self.reward_funcs, self.reward_func_names = load_rewards(reward_funcs)
+        self.reward_weights = check_reward_weights(args, self.reward_func_names)
+        evaluation = eval_dataset if isinstance(eval_dataset, Mapping) else {"": eval_dataset}
+        for name, dataset in {"train_dataset": train_dataset, **evaluation}.items():
+            name = name if name == "train_dataset" else f"eval_dataset {name}".strip()
+            check_prompts(name, dataset, self.reward_funcs, args)
+        if train_dataset is None:
+            raise invalid("train_dataset", "a data set with content and style", None, "Load one with `load_triplets`.")
+
+        # 2. The policy and its reference
+        if isinstance(model, str | os.PathLike):
+            model = StyleVARForConditionalGeneration.from_pretrained(model, **(args.model_init_kwargs or {}))
+        if peft_config is not None:
+            if hasattr(model, "peft_config"):
+                mend = "Leave out `peft_config`, or merge the first adapter with `merge_and_unload()`."
+                raise invalid("peft_config", "None for a model that has an adapter", type(peft_config).__name__, mend)
+            from .lora import add_adapter
+
+            model = add_adapter(model, peft_config)
+        core = _core(model)
+        if args.vmr_scale is not None and not 1 <= args.vmr_scale < core.config.num_scales:
+            rule = f"from 1 to {core.config.num_scales - 1}, an index of the model's {core.config.num_scales} scales"
+            raise invalid("vmr_scale", rule, args.vmr_scale, "A scale of about 4x4 to 8x8 tokens is a good start.")
+        _freeze(core)
+        model.eval()
+        self.reference = ReferencePolicy.for_model(model, seed=args.seed) if args.beta > 0 else None
+        if self.reference is not None and not self.reference.is_policy(model):
+            self.reference.update(model)  # an adapter that was trained before: measure from there
+        if processing_class is None:
+            size = {"height": core.config.image_size, "width": core.config.image_size}
+            processing_class = StyleVARImageProcessor(size=size)
+        self._collator = StyleVARTripletCollator(processing_class)
+
+        # 3. What the methods inherited from TRL read
+        self._set_trl_attributes(args, core)
+
+        # 4. The trainer itself, without TRL's own constructor, which is about text
+        super(GRPOTrainer, self).__init__(
+            model=model,
+            args=args,
+            data_collator=_identity,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            callbacks=callbacks,
+            optimizers=optimizers,
+            compute_loss_func="not None: the loss is divided by the accumulation steps here",
+        )
+        self.model_accepts_loss_kwargs = False
+        self._check_distribution()
+        self._evaluation_modules = _evaluation_modules(model, core, args.gradient_checkpointing)
+        self._conditioning_is_fixed = not any(
+            parameter.requires_grad
+            for module in (core.model.style_encoder, core.model.content_encoder, core.model.image_projection)
+            for parameter in module.parameters()
+        )
+        self._weights = token_weights(core.config.patch_nums, args.token_weighting, args.panw_gamma)
+        filters = {"temperature": args.temperature, "top_k": args.top_k, "top_p": args.top_p}
+        self._sampling = {**filters, "style_strength": args.style_strength}
+        self._scoring = StyleVARScoring(
+            **(filters if args.scoring == "sampled" else {}), chunk_size=args.head_chunk_size
+        )
+        self._add_own_callbacks()
+
+    def _set_trl_attributes(self, args: StyleVARGRPOConfig, core: StyleVARForConditionalGeneration) -> None:
+        self.num_generations = args.num_generations
+        self.num_generations_eval = args.num_generations_eval or args.num_generations
+        self.num_iterations = args.num_iterations
+        self.shuffle_dataset = args.shuffle_dataset
+        self.beta = args.beta
+        self.epsilon_low = args.epsilon
+        self.epsilon_high = args.epsilon if args.epsilon_high is None else args.epsilon_high
+        self.loss_type = args.loss_type
+        self.max_completion_length = core.config.sequence_length
+        self.reward_processing_classes = [None] * len(self.reward_funcs)
+        self.environments = None
+        self.use_vllm = False
+        self.use_adaptive_entropy = False
+        self.log_completions = False
+        self._step = 0
+        self._buffered_inputs = None
+        self._current_train_step_time = 0.0
+        self._metrics = {"train": defaultdict(list), "eval": defaultdict(list)}
+        self._logs = {"extra": defaultdict(lambda: deque(maxlen=args.generation_batch_size))}
+        self._pending_extra_logs = defaultdict(list)
+        self._pending_metrics = defaultdict(list)
+        # Ours
+        self._eval_window = 0
+        self._update_sums: UpdateSums | None = None
+        self.last_step_reward: float | None = None
+        self.last_step_kl: float | None = None
+        self.num_usable_rollouts = 0
+        self.last_rollouts: dict[str, Any] | None = None
+
+    def _add_own_callbacks(self) -> None:
+        args = self.args
+        self._failures = FailureCallback(self, args.max_failed_updates)
+        self.add_callback(self._failures)
+        self.add_callback(ProgressNumbersCallback(self))
+        if args.num_rollout_images > 0:
+            self.add_callback(RolloutGridCallback(self, args.num_rollout_images))
+        self.iterative_reference = None
+        if args.iterative_reference:
+            self.iterative_reference = IterativeReferenceCallback(
+                self,
+                gain=args.reference_gain,
+                patience=args.reference_patience,
+                min_steps=args.reference_min_steps,
+                emergency_kl=args.reference_emergency_kl or None,
+                emergency_cooldown=args.reference_emergency_cooldown,
+            )
+            self.add_callback(self.iterative_reference)
+
+    def _check_distribution(self) -> None:
+        if self.is_fsdp_enabled:
+            raise ValueError(
+                "`fsdp` must be left out, but got a model that is divided among processes. Rollouts take it whole: "
+                "use DDP (`examples/accelerate_configs/ddp.yaml`) or DeepSpeed ZeRO-2."
+            )
+
+    # Training
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> TrainOutput:
+        """
+        Args:
+            resume_from_checkpoint (`str` or `bool`, *optional*):
+                As in `Trainer.train`; `"auto"` and `"last"` take the last checkpoint in `output_dir`, or none if there
+                is none. Exact where a generation begins; within one, its rollouts are drawn again.
+
+        Raises:
+            ValueError: If a reward does not work on the first row.
+            RuntimeError: If `max_failed_updates` updates in a row had no usable rollout; a checkpoint was saved.
+        """
+        if resume_from_checkpoint in ("auto", "last"):
+            folder = self.args.output_dir
+            resume_from_checkpoint = get_last_checkpoint(folder) if os.path.isdir(folder) else None
+        self._try_rewards()
+        output = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        if self._failures.failed:
+            raise RuntimeError(
+                f"Training stopped at step {self.state.global_step}: {self._failures.num_failed} updates in a row had "
+                "no rollout with a finite reward and a KL of at most `kl_limit`. The last checkpoint is in "
+                f"{self.args.output_dir}. Look at the rewards in its `rollouts`, lower the learning rate, or raise "
+                "`max_failed_updates`."
+            )
+        return output
+
+    def _try_rewards(self) -> None:
+        """Call every reward once on the first row, with the content in place of rollouts."""
+        row = next(iter(self.train_dataset))
+        prompt = self._encode_prompts([row])[0]
+        images = prompt.content_pixel_values.unsqueeze(0).repeat(2, 1, 1, 1) / 2 + 0.5
+        inputs = reward_inputs([prompt, prompt], prompt.content.codes.repeat(2, 1), images)
+        for function, name in zip(self.reward_funcs, self.reward_func_names, strict=True):
+            try_reward(function, name, inputs, self.state, self.accelerator.device)
+
+    def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> DataLoader:
+        if isinstance(dataset, datasets.Dataset):
+            dataset = DistinctRows(dataset)
+        return super()._get_dataloader(dataset, *args, **kwargs)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        self._eval_window = 0  # the same rollouts at every evaluation
+        return super().evaluate(*args, **kwargs)
+
+    # Rollouts and rewards
+
+    def _generate_and_score_completions(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        training = self.model.training
+        mode, num_generations = ("train", self.num_generations) if training else ("eval", self.num_generations_eval)
+        window = (
+            self._step // (self.args.steps_per_generation * self.num_iterations) if training else self._eval_window
+        )
+        self._eval_window += not training
+        self._enter_evaluation_mode()
+
+        # 1. Rollouts; which prompt a row belongs to follows from its place among the rows of all processes
+        first = self.accelerator.process_index * len(rows)
+        groups = [(first + index) // num_generations for index in range(len(rows))]
+        distinct = self._encode_prompts([rows[groups.index(group)] for group in dict.fromkeys(groups)])
+        prompts = [distinct[group - groups[0]] for group in groups]
+        kind = self._middle_return_kind(window) if training else None
+        drawn = self._draw(prompts, window, [first + index for index in range(len(rows))], training, kind)
+        num_continuations = len(drawn)
+
+        # 2. Rewards; with VMR of all continuations of a rollout, next to each other
+        inputs = [
+            entry
+            for parts in zip(*(reward_inputs(prompts, r.codes, r.images) for r in drawn), strict=True)
+            for entry in parts
+        ]
+        parts = self._calculate_rewards(
+            inputs,
+            [entry.pop("prompts") for entry in inputs],
+            [entry["images"] for entry in inputs],
+            [entry.pop("completion_ids") for entry in inputs],
+        )
+        rewards = (parts * self.reward_weights.to(parts.device)).sum(dim=1)
+        rewards = torch.where(rewards.isfinite(), rewards, torch.nan)
+        returns = rewards if kind != "prefix" else middle_value(rewards.view(-1, num_continuations), self.args.vmr_eta)
+
+        # 3. Advantages, over the groups of all processes
+        scored = compute_advantages(
+            returns,
+            num_generations,
+            scale=self.args.scale_rewards,
+            std_floor=self.args.advantage_std_floor,
+            clip=self.args.advantage_clip,
+        )
+        self._log_rewards(mode, parts, rewards, scored)
+        local = slice(first, first + len(rows))
+        rollouts = drawn[0]
+        if self.args.num_rollout_images and self.accelerator.is_main_process:
+            shown = prompts.count(prompts[0])
+            rows_shown = slice(0, shown * num_continuations, num_continuations)
+            self._remember(prompts[0], rollouts.images[:shown], rewards[rows_shown], parts[rows_shown])
+
+        weights = self._weights.to(rollouts.codes.device).expand(len(rows), -1)
+        if kind is not None:
+            gate = scale_gate(self._config.patch_nums, self.args.vmr_scale, kind)
+            weights = weights * gate.to(weights.device)
+        if self.args.mask_column is not None:
+            weights = weights * torch.stack([prompt.gate for prompt in prompts])
+        batch = {
+            "codes": rollouts.codes,
+            "weights": weights,
+            "advantages": scored.advantages[local],
+            "usable": scored.valid[local],
+            "prompts": prompts,
+        }
+        if training and self.args.steps_per_generation > self.args.gradient_accumulation_steps:
+            # The policy moves before the last rows are used, so its scores must be taken now.
+            batch["old_log_probs"] = self._score_in_parts(batch)
+        return batch
+
+    def _encode_prompts(self, rows: Sequence[Mapping[str, Any]]) -> list[StyleVARPrompt]:
+        with self.compute_loss_context_manager():
+            return encode_prompts(
+                self._unwrapped(), self._collator, rows, self.args.mask_column, self.args.mask_threshold
+            )
+
+    def _draw(
+        self, prompts: list[StyleVARPrompt], window: int, rows: list[int], training: bool, kind: str | None
+    ) -> list[StyleVARRollouts]:
+        """Rollouts of all rows; when a prefix is trained, one more for each further continuation of it."""
+        sampling = {**self._sampling, "batch_size": self.args.rollout_batch_size}
+        base = _TRAIN if training else _EVAL
+        with (
+            torch.no_grad(),
+            unwrap_model_for_generation(self.model_wrapped, self.accelerator) as model,
+            self.compute_loss_context_manager(),
+        ):
+            core = _core(model)
+            drawn = [draw_rollouts(core, prompts, rollout_generators(self.args.seed, window, rows, base), **sampling)]
+            if kind == "prefix":
+                length = self._config.vq_config.scale_boundaries[self.args.vmr_scale][0]
+                prefix = drawn[0].codes[:, :length]
+                for continuation in range(1, self.args.vmr_continuations):
+                    generators = rollout_generators(self.args.seed, window, rows, base + 2 * continuation)
+                    drawn.append(draw_rollouts(core, prompts, generators, prefix_codes=prefix, **sampling))
+        self._enter_evaluation_mode()  # unwrapping may have switched modes
+        return drawn
+
+    def _middle_return_kind(self, window: int) -> str | None:
+        """Which part of the tokens VMR trains on the rollouts of this window; `None` without VMR."""
+        if self.args.vmr_scale is None:
+            return None
+        return UpdateSchedule(self.args.vmr_prefix_updates).kind(window)
+
+    def _log_rewards(self, mode: str, parts: torch.Tensor, rewards: torch.Tensor, scored: Any) -> None:
+        """`parts` `(N, F)` and `rewards` `(N,)` of all processes, under TRL's names."""
+        metrics = self._metrics[mode]
+        for name, values in zip(self.reward_func_names, parts.T, strict=True):
+            finite = values[values.isfinite()]
+            metrics[f"rewards/{name}/mean"].append(finite.mean().item())
+            metrics[f"rewards/{name}/std"].append(finite.std().item() if len(finite) > 1 else 0.0)
+        usable = rewards[rewards.isfinite()]
+        mean = usable.mean().item()  # NaN if there is none
+        metrics["reward"].append(mean)
+        metrics["reward_std"].append(scored.group_stds.mean().item())
+        metrics["frac_reward_zero_std"].append(scored.without_variance.float().mean().item())
+        metrics["rollouts_left_out/reward"].append(float((~scored.valid).sum()))
+        if mode == "train":
+            self.last_step_reward = mean
+        for name, values in self._pending_metrics.items():
+            metrics[name].append(sum(values) / len(values))
+        self._pending_metrics.clear()
+        self._pending_extra_logs.clear()
+
+    def _remember(self, prompt: StyleVARPrompt, images: torch.Tensor, rewards: torch.Tensor, parts: torch.Tensor):
+        """Keep the rollouts of a prompt for the picture."""
+        pixels = {name: getattr(prompt, f"{name}_pixel_values") for name in ("content", "style", "target")}
+        pixels = {name: value.float().cpu() / 2 + 0.5 for name, value in pixels.items() if value is not None}
+        self.last_rollouts = {
+            "names": list(pixels),
+            "references": list(pixels.values()),
+            "images": images.cpu(),
+            "rewards": rewards.cpu(),
+            "parts": dict(zip(self.reward_func_names, parts.T.cpu(), strict=True)),
+            "content_id": prompt.row.get("content_id"),
+        }
+
+    # Loss
+
+    def _compute_loss(self, model: nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
+        training = self.model.training
+        self._enter_evaluation_mode()
+        log_probs, entropies = self._score(model, inputs)
+        if inputs.get("old_log_probs") is None:
+            inputs["old_log_probs"] = log_probs.detach()  # the rows are used again if `num_iterations > 1`
+        old_log_probs = inputs["old_log_probs"].nan_to_num()
+
+        # 1. Which rollouts count
+        with torch.no_grad():
+            reference = log_probs.detach() if self.reference is None else self._reference_log_probs(inputs)
+            divergence = k3_kl(log_probs.detach(), reference).mean(dim=1)
+            finite = divergence.isfinite() & inputs["old_log_probs"].isfinite().all(dim=1)
+            near = divergence <= self.args.kl_limit if self.args.kl_limit > 0 else finite
+            keep = inputs["usable"] & finite & near
+        # A rollout that is left out must not spoil the gradient: its scores become constants.
+        log_probs = torch.where(keep.unsqueeze(1), log_probs, old_log_probs)
+        reference = reference.nan_to_num()
+
+        # 2. The loss of each token, weighted by scale
+        clipping = (self.epsilon_low, self.epsilon_high, self.args.delta)
+        surrogate = clipped_surrogate(log_probs, old_log_probs, inputs["advantages"], *clipping)
+        per_token = surrogate.loss
+        if self.beta > 0:
+            per_token_kl = k3_kl(log_probs, reference)
+            if self.args.use_bias_correction_kl:
+                per_token_kl = per_token_kl * (log_probs - old_log_probs).exp()
+            per_token = per_token + self.beta * per_token_kl
+        if self.args.entropy_coef:
+            per_token = per_token - self.args.entropy_coef * entropies
+        loss = weighted_token_mean(per_token, inputs["weights"], keep)
+
+        sums = UpdateSums.of(
+            kl=k3_kl(log_probs.detach(), reference),
+            entropies=entropies.detach(),
+            low=(surrogate.ratio < 1 - self.epsilon_low) & (inputs["advantages"].unsqueeze(1) < 0),
+            high=(surrogate.ratio > 1 + self.epsilon_high) & (inputs["advantages"].unsqueeze(1) > 0),
+            keep=keep,
+            far=finite & ~near,
+            scale_boundaries=self._config.vq_config.scale_boundaries,
+        )
+        self._log_update(training, sums)
+        return loss / self.current_gradient_accumulation_steps if training else loss
+
+    def _score(self, model: nn.Module, inputs: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Log-probabilities and entropies `(N, L)` of the codes of a batch.
+
+        Rows come in any order; they are sorted by prompt, so that what a prompt's rows share is computed once.
+        """
+        prompts = inputs["prompts"]
+        places: dict[int, list[int]] = {}
+        for row, prompt in enumerate(prompts):
+            places.setdefault(id(prompt), []).append(row)
+        order = [row for rows in places.values() for row in rows]
+        pairs, repeats = group_rows([prompts[row] for row in order])
+        content = join_references([pair.content for pair in pairs])
+        style = join_references([pair.style for pair in pairs])
+        if self._conditioning_is_fixed:
+            conditioning = {"content": content, "style": style}
+        else:  # the image encoders are trained: only the codes are known
+            conditioning = {
+                "content_pixel_values": torch.stack([pair.content_pixel_values for pair in pairs]),
+                "style_pixel_values": torch.stack([pair.style_pixel_values for pair in pairs]),
+                "content_codes": content.codes,
+                "style_codes": style.codes,
+            }
+        output = model(
+            labels=inputs["codes"][order],
+            num_return_sequences=repeats,
+            style_strength=self.args.style_strength,
+            scoring=self._scoring,
+            **conditioning,
+        )
+        back = torch.tensor(order, device=output.log_probs.device).argsort()
+        return output.log_probs[back], output.entropies[back]
+
+    @torch.no_grad()
+    def _reference_log_probs(self, inputs: dict[str, Any]) -> torch.Tensor:
+        """Scores under the reference policy, kept with the rows until it is renewed."""
+        if inputs.get("reference_version") != self.reference.num_updates:
+            with self.reference.log_probs_context(self._policy()) as model:
+                inputs["reference_log_probs"], _ = self._score(model, inputs)
+            inputs["reference_version"] = self.reference.num_updates
+        return inputs["reference_log_probs"]
+
+    @torch.no_grad()
+    def _score_in_parts(self, batch: Mapping[str, Any]) -> torch.Tensor:
+        size = self.args.per_device_train_batch_size
+        scores = []
+        for start in range(0, len(batch["codes"]), size):
+            part = {name: batch[name][start : start + size] for name in ("codes", "prompts")}
+            with self.compute_loss_context_manager():
+                scores.append(self._score(self._policy(), part)[0])
+        return torch.cat(scores)
+
+    def _log_update(self, training: bool, sums: UpdateSums) -> None:
+        """One exchange between processes: for the logs, for the reference's schedule, for the guard."""
+        sums = sums.reduce(self.accelerator)
+        metrics = self._metrics["train" if training else "eval"]
+        for name, value in sums.metrics(with_kl=self.reference is not None).items():
+            metrics[name].append(value)
+        if training:
+            starting = self._step % self.current_gradient_accumulation_steps == 0
+            self._update_sums = sums if starting or self._update_sums is None else self._update_sums + sums
+            self.num_usable_rollouts = self._update_sums.num_kept
+            self.last_step_kl = self._update_sums.mean_kl
+
+    # Modes
+
+    def _enter_evaluation_mode(self) -> None:
+        """Everything below the outermost module, whose mode tells training from evaluation."""
+        for module in self._evaluation_modules:
+            module.training = False
+
+    def _policy(self) -> nn.Module:
+        return self.accelerator.unwrap_model(self.model)
+
+    def _unwrapped(self) -> StyleVARForConditionalGeneration:
+        return _core(self._policy())
+
+    @property
+    def _config(self):
+        return self._unwrapped().config
+
+    # Checkpoints
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        if self.reference is None:
+            return super()._save(output_dir, state_dict)
+        trained = self.model
+        self.model, state_dict = self.reference.model_to_save(trained, state_dict)
+        try:
+            super()._save(output_dir, state_dict)
+        finally:
+            self.model = trained
+        if self.args.should_save:
+            self.reference.remove_stale_files(output_dir or self.args.output_dir, self.model)
+
+    def _save_more(self, output_dir: str) -> None:
+        if not self.args.should_save:
+            return
+        save_json(os.path.join(output_dir, _STATE_NAME), {"step": self._step})
+        if self.reference is not None:
+            self.reference.save(output_dir, self.model)
+        if self.iterative_reference is not None:
+            self.iterative_reference.save(output_dir)
+
+    def _load_from_checkpoint(self, checkpoint: str, model: nn.Module | None = None) -> None:
+        if self.reference is None or not self.reference.load(checkpoint, self.model):
+            super()._load_from_checkpoint(checkpoint, model)
+
+    def _load_best_model(self) -> None:
+        if self.reference is None or not self.reference.load(self.state.best_model_checkpoint, self.model):
+            super()._load_best_model()
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None:
+            return
+        self._step = load_json(checkpoint, _STATE_NAME)["step"]
+        if self.iterative_reference is not None:
+            self.iterative_reference.load(checkpoint)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if self.iterative_reference is not None and self.model.training:
+            for name, value in self.iterative_reference.metrics().items():
+                self._metrics["train"][name].append(value)
+        super().log(logs, start_time)
+
+    def create_model_card(self, model_name: str | None = None, dataset: str | list[str] | None = None, **kwargs: Any):
+        """
+        Write `README.md`: metadata of an image-to-image model, how to use it, how it was trained.
+
+        Args:
+            model_name (`str`, *optional*):
+                Title. Defaults to the name of the repository or folder.
+            dataset (`str` or `list[str]`, *optional*):
+                Hub ids of the training data.
+            **kwargs:
+                `license`, `tags`, `finetuned_from` as in `Trainer`; the others do not apply.
+        """
+        if not self.is_world_process_zero():
+            return
+        card = make_model_card(self, model_name, [dataset] if isinstance(dataset, str) else dataset, kwargs)
+        card.save(Path(self.args.output_dir, "README.md"))
+
+
+def _identity(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return rows
+
+
+def _core(model: nn.Module) -> StyleVARForConditionalGeneration:
+    """The model inside an adapter."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _freeze(core: StyleVARForConditionalGeneration) -> None:
+    """The tokenizer is not trained, and nothing is dropped at random."""
+    core.vq_model.requires_grad_(False)
+    for module in core.modules():
+        if isinstance(module, StyleVARLayer):
+            module.drop_path_rate = 0.0
+
+
+def _evaluation_modules(model: nn.Module, core: nn.Module, gradient_checkpointing: bool) -> list[nn.Module]:
+    """What must not be in training mode. Blocks to be checkpointed must: nothing else there depends on it."""
+    modules = [module for module in model.modules() if module is not model]
+    if gradient_checkpointing:
+        modules = [module for module in modules if not isinstance(module, StyleVARLayer)]
+    return modules
+
+
+__all__ = ["StyleVARGRPOTrainer"]
