@@ -42,20 +42,20 @@ class TestChangeLadder:
             expected = model(content, style, target_pixel_values=target).logits
             assert torch.equal(changed(content, style, target_pixel_values=target).logits, expected)
 
-    def test_longer_ladder_keeps_the_scales_it_shares(self, model):
+    def test_scale_takes_after_the_one_at_the_same_relative_place(self, model):
         old = model.config.patch_nums
         ladder = (*old, 2 * old[-1])
         changed = change_ladder(model, tokenizer_like(model, patch_nums=ladder))
         assert changed.config.patch_nums == ladder
         assert changed.config.image_size == 2 * model.config.image_size
-        assert list(changed.config.blend_alphas) == [*model.config.blend_alphas, model.config.blend_alphas[-1]]
-        shared = model.config.sequence_length
+        source = [0, 1, 2, 2, 3]  # three quarters of the way lie between the third and the fourth
+        assert list(changed.config.blend_alphas) == [model.config.blend_alphas[k] for k in source]
+        assert torch.equal(changed.model.level_embedding.weight, model.model.level_embedding.weight[source])
         before, after = model.model.position_embedding.weight, changed.model.position_embedding.weight
-        assert torch.equal(after[:shared], before) and len(after) == changed.config.sequence_length
-        level = changed.model.level_embedding.weight
-        assert torch.equal(level[-1], model.model.level_embedding.weight[-1])
-        # The new scale's map, averaged down, is about the map that it was made of.
-        grid = after[shared:].detach().T.unflatten(1, (ladder[-1], ladder[-1]))
+        shared = model.config.vq_config.scale_boundaries[2][1]  # the sides of the first three stay as they are
+        assert torch.equal(after[:shared], before[:shared]) and len(after) == changed.config.sequence_length
+        # The finest map, averaged down, is about the map that it was made of.
+        grid = after[-(ladder[-1] ** 2) :].detach().T.unflatten(1, (ladder[-1], ladder[-1]))
         averaged = torch.nn.functional.avg_pool2d(grid, 2).flatten(1).T
         last = before[-(old[-1] ** 2) :].detach()
         assert torch.nn.functional.cosine_similarity(averaged.flatten(), last.flatten(), dim=0) > 0.9
