@@ -262,13 +262,13 @@ def resize_bicubic(images: torch.Tensor, height: int, width: int) -> torch.Tenso
     return resized.clamp(0, 1)
 
 
-def require_packages(name: str, packages: Sequence[str]) -> None:
+def require_packages(name: str, packages: Sequence[str], what: str = "reward", extra: str = "rl") -> None:
     """Raises `ModuleNotFoundError`, with the mend, unless all packages of the reward `name` are installed."""
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
         raise ModuleNotFoundError(
-            f"The reward '{name}' needs {', '.join(missing)}, which is not installed. "
-            "Run `pip install stylevar-hf[rl]`.",
+            f"The {what} '{name}' needs {', '.join(missing)}, which is not installed. "
+            f"Run `pip install stylevar-hf[{extra}]`.",
             name=missing[0],
         )
 

@@ -1,0 +1,222 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""What the metrics share: pictures in, values out, batches of one size, and the call of `evaluate`."""
+
+import abc
+import itertools
+from collections.abc import Iterator, Sequence
+
+import datasets
+import evaluate
+import numpy as np
+import PIL.Image
+import torch
+
+from ...data._messages import invalid
+from ...rewards.base import require_packages
+from .registry import MetricInfo, get_metric_info
+
+
+Picture = PIL.Image.Image | np.ndarray
+REDUCTIONS = ("mean", "none")
+
+INPUTS_DESCRIPTION = """
+Args:
+    predictions (list of PIL.Image.Image or of uint8 arrays of shape (height, width, 3)): the images to judge.
+    references (list of the same length): what each is compared with.
+    reduction (str): "mean" (default) for one number, "none" for one per image.
+Returns:
+    dict: the metric's name, and a float or a list of floats.
+"""
+
+
+class ImageMetric(evaluate.Metric, abc.ABC):
+    """
+    A metric of `evaluate` over pictures.
+
+    Args:
+        device (`str` or `torch.device`, *optional*, defaults to the CPU):
+            Where to compute.
+        batch_size (`int`, *optional*, defaults to 16):
+            Pictures that go through the network at a time; bounds the memory, not the result.
+        local_files_only (`bool`, *optional*, defaults to `False`):
+            Whether missing weights are left missing rather than downloaded. `HF_HUB_OFFLINE` does the same.
+        options:
+            Those of `evaluate.Metric`: `cache_dir`, `experiment_id` and so on.
+
+    Raises:
+        ValueError: If an argument does not fit.
+        ModuleNotFoundError: If a package is not installed.
+    """
+
+    key: str  # the name in the registry
+    inputs: tuple[str, ...] = ("predictions", "references")
+    same_size = True  # whether what is compared must be of one size
+    min_side = 1
+    packages: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        *args,
+        device: str | torch.device | None = None,
+        batch_size: int = 16,
+        local_files_only: bool = False,
+        **options,
+    ):
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise invalid("batch_size", "a positive integer", repr(batch_size), "Lower it at most to 1.")
+        require_packages(self.key, self.packages, what="metric", extra="eval")
+        super().__init__(*args, **options)
+        self.device = torch.device("cpu" if device is None else device)
+        self.batch_size = batch_size
+        self.local_files_only = local_files_only
+        self._prepared = False
+
+    @property
+    def metric_info(self) -> MetricInfo:
+        """Direction, range, reference and source."""
+        return get_metric_info(self.key)
+
+    def _describe_module(self, description: str, citation: str, inputs_description: str, urls: Sequence[str] = ()):
+        """What `_info` returns."""
+        return evaluate.MetricInfo(
+            description=description,
+            citation=citation,
+            inputs_description=inputs_description,
+            features=datasets.Features({name: datasets.Image() for name in self.inputs}),
+            reference_urls=list(urls),
+        )
+
+    # 1. Weights
+
+    def _download_and_prepare(self, dl_manager) -> None:
+        self.prepare()  # `evaluate.load` calls this last
+
+    def prepare(self) -> None:
+        """
+        Loads what the metric needs, so that anything wrong shows now and not at the first `compute`, which does the
+        same if need be.
+
+        Raises:
+            MetricUnavailable: If weights are neither here nor to be had.
+        """
+        if not self._prepared:
+            self._load()
+            self._prepared = True
+
+    def _load(self) -> None:
+        """Loads the networks, frozen and in evaluation mode, to `self.device`."""
+
+    # 2. Pictures in
+
+    def add_batch(self, *, predictions=None, references=None, **kwargs):
+        """Add a batch of pictures, each of them a PIL image or an uint8 array (height, width, 3)."""
+        batch = {"predictions": predictions, "references": references, **kwargs}
+        unknown = sorted(name for name, value in batch.items() if value is not None and name not in self.inputs)
+        if unknown:
+            raise ValueError(
+                f"`add_batch` must get {', '.join(self.inputs)} for the metric {self.key!r}, but got "
+                f"{', '.join(unknown)}. Rename it."
+            )
+        columns = {name: self._check_column(name, batch.get(name)) for name in self.inputs}
+        counts = {name: len(column) for name, column in columns.items()}
+        if len(set(counts.values())) > 1:
+            raise ValueError(f"`{self.inputs[-1]}` must be as many as `predictions`, but got {counts}. Pair them up.")
+        self._check_sizes(columns)
+        super().add_batch(**columns)
+
+    def _check_column(self, name: str, pictures: Sequence[Picture] | None) -> list[PIL.Image.Image]:
+        if pictures is None or isinstance(pictures, (PIL.Image.Image, str)):
+            got = "nothing" if pictures is None else type(pictures).__name__
+            raise invalid(name, f"a list of pictures for the metric {self.key!r}", got, "Give a list.")
+        return [to_pil(picture, name) for picture in pictures]
+
+    def _check_sizes(self, columns: dict[str, list[PIL.Image.Image]]) -> None:
+        for name, pictures in columns.items():
+            for first, picture in zip(columns["predictions"], pictures, strict=True):
+                if min(picture.size) < self.min_side:
+                    rule = f"at least {self.min_side} x {self.min_side} pixels for the metric {self.key!r}"
+                    raise invalid(name, rule, f"{picture.width} x {picture.height}", "Enlarge them.")
+                if self.same_size and picture.size != first.size:
+                    got = f"{picture.width} x {picture.height} and {first.width} x {first.height}"
+                    raise invalid(
+                        name, f"of the size of `predictions` for the metric {self.key!r}", got, "Resize them."
+                    )
+
+    # 3. Batches
+
+    def _same_size_batches(self, *columns: Sequence[PIL.Image.Image]) -> Iterator[list[torch.Tensor]]:
+        """Neighbours of one size, at most `batch_size`, as tensors `(B, 3, H, W)` in [0, 1] on the device."""
+        rows = zip(*columns, strict=True)
+        for _, alike in itertools.groupby(rows, key=lambda row: [picture.size for picture in row]):
+            for batch in _batched(alike, self.batch_size):
+                yield [to_tensor(pictures).to(self.device) for pictures in zip(*batch, strict=True)]
+
+
+class PairedImageMetric(ImageMetric):
+    """A metric with one value for each image and its reference."""
+
+    @abc.abstractmethod
+    def _measure(self, predictions: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
+        """Two batches `(B, 3, H, W)` in [0, 1] to values `(B,)`."""
+
+    def _compute(self, predictions, references, reduction: str = "mean") -> dict[str, float | list[float]]:
+        values = self._values(predictions, references)
+        return {self.key: reduce_values(values, reduction)}
+
+    @torch.no_grad()
+    def _values(self, predictions, references) -> list[float]:
+        self.prepare()
+        values = []
+        with torch.autocast(self.device.type, enabled=False):
+            for batch in self._same_size_batches(predictions, references):
+                values += self._measure(*batch).double().tolist()
+        return values
+
+
+def reduce_values(values: list[float], reduction: str) -> float | list[float]:
+    """The mean, or the values as they are. Raises `ValueError` if there is no such reduction."""
+    if reduction not in REDUCTIONS:
+        raise invalid("reduction", f"one of {', '.join(REDUCTIONS)}", repr(reduction), "Choose one.")
+    return float(np.mean(values)) if reduction == "mean" else values
+
+
+def to_pil(picture: Picture, name: str) -> PIL.Image.Image:
+    """A picture as an RGB image. Raises `ValueError` unless it is a PIL image or an uint8 array `(H, W, 3)`."""
+    if isinstance(picture, PIL.Image.Image):
+        return picture.convert("RGB")
+    array = np.asarray(picture)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
+        raise invalid(
+            name,
+            "PIL images or uint8 arrays of shape (height, width, 3)",
+            f"{type(picture).__name__} of shape {array.shape} and dtype {array.dtype}",
+            "Convert them.",
+        )
+    return PIL.Image.fromarray(array)
+
+
+def to_tensor(pictures: Sequence[PIL.Image.Image]) -> torch.Tensor:
+    """Pictures of one size as float32 `(B, 3, H, W)` in [0, 1]."""
+    arrays = np.stack([np.asarray(picture.convert("RGB")) for picture in pictures])
+    return torch.from_numpy(arrays).permute(0, 3, 1, 2).contiguous().float() / 255
+
+
+def _batched(items, size: int) -> Iterator[tuple]:
+    items = iter(items)
+    while batch := tuple(itertools.islice(items, size)):
+        yield batch
+
+
+__all__ = ["INPUTS_DESCRIPTION", "ImageMetric", "PairedImageMetric", "reduce_values", "to_pil", "to_tensor"]

@@ -1,0 +1,55 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""PSNR of images and references."""
+
+import evaluate
+from torchmetrics.functional.image import peak_signal_noise_ratio
+
+from stylevar_hf.evaluation.image_measures import MAX_DECIBELS
+from stylevar_hf.evaluation.metrics.base import INPUTS_DESCRIPTION, PairedImageMetric
+
+
+_DESCRIPTION = """
+PSNR: are the pixels the same? -10 log10 of the mean squared difference of pixels in [0, 1], in decibels. In [0, 100],
+where equal pictures get 100, so that means stay finite; higher is better.
+"""
+
+_CITATION = """
+@article{huynh2008scope,
+  title={Scope of validity of {PSNR} in image/video quality assessment},
+  author={Huynh-Thu, Quan and Ghanbari, Mohammed},
+  journal={Electronics Letters},
+  volume={44},
+  number={13},
+  pages={800--801},
+  year={2008}
+}
+"""
+
+
+@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, INPUTS_DESCRIPTION)
+class PSNR(PairedImageMetric):
+    key = "psnr"
+
+    def _info(self):
+        return self._describe_module(
+            _DESCRIPTION, _CITATION, INPUTS_DESCRIPTION, ["https://doi.org/10.1049/el:20080522"]
+        )
+
+    def _measure(self, predictions, references):
+        values = peak_signal_noise_ratio(predictions, references, data_range=1.0, reduction="none", dim=(1, 2, 3))
+        return values.clamp(max=MAX_DECIBELS)
+
+
+METRIC = PSNR
