@@ -62,6 +62,23 @@ _UNSUPPORTED = {
 
 
 @dataclass
+class StyleVARRewardArguments:
+    """
+    Rewards on the command line. How they are weighted against each other is `reward_weights` of the config.
+
+    Args:
+        reward_funcs (`list[str]`, *optional*, defaults to `["dreamsim"]`):
+            Names of rewards, with options (`dreamsim:cache_dir=dreamsim,scale=5`), or `module:function`; see
+            [`~stylevar_hf.rewards.get_reward`].
+    """
+
+    reward_funcs: list[str] = field(
+        default_factory=lambda: ["dreamsim"],
+        metadata={"help": "Names of rewards, NAME:OPTION=VALUE,..., or MODULE:FUNCTION; several are added up."},
+    )
+
+
+@dataclass
 class StyleVARGRPOConfig(GRPOConfig):
     r"""
     Options of [`StyleVARGRPOTrainer`]: those of `trl.GRPOConfig` that make sense for images, and these.
@@ -224,4 +241,4 @@ class StyleVARGRPOConfig(GRPOConfig):
             raise invalid("beta", "positive with `iterative_reference`", self.beta, mend)
 
 
-__all__ = ["SCORINGS", "TOKEN_WEIGHTINGS", "StyleVARGRPOConfig"]
+__all__ = ["SCORINGS", "TOKEN_WEIGHTINGS", "StyleVARGRPOConfig", "StyleVARRewardArguments"]

@@ -239,10 +239,11 @@ class IterativeReferenceCallback(TrainerCallback):
         Raises:
             FileNotFoundError: If the folder has no such state.
         """
-        self.schedule.load_state_dict(load_json(folder, _SCHEDULE_NAME))
+        place = os.path.join(folder, REFERENCE_DIR)
+        self.schedule.load_state_dict(load_json(place, _SCHEDULE_NAME))
         self.peak_weights = None
         if self.schedule.peak is not None:
-            loaded = load_tensors(os.path.join(folder, REFERENCE_DIR), _PEAK_NAME)
+            loaded = load_tensors(place, _PEAK_NAME)
             # Off the file, which is removed when the checkpoint is too old.
             self.peak_weights = {name: value.clone() for name, value in loaded.items()}
         self._loaded = True

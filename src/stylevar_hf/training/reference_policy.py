@@ -272,7 +272,7 @@ class ReferencePolicy(ABC):
         save_json(os.path.join(place, _STATE_NAME), {"kind": type(self).__name__, "num_updates": self.num_updates})
 
     def _read_num_updates(self, folder: str | os.PathLike) -> int:
-        state = load_json(folder, _STATE_NAME)
+        state = load_json(os.path.join(folder, REFERENCE_DIR), _STATE_NAME)
         if state["kind"] != type(self).__name__:
             raise ValueError(
                 f"`resume_from_checkpoint` must come from the same kind of training, but got {os.fspath(folder)!r} "
@@ -511,23 +511,23 @@ def save_json(path: str, state: Mapping[str, Any]) -> None:
     os.replace(path + ".tmp", path)
 
 
-def load_tensors(place: str, name: str) -> dict[str, torch.Tensor]:
+def load_tensors(place: str | os.PathLike, name: str) -> dict[str, torch.Tensor]:
     """Read a safetensors file of a folder."""
     return safetensors.torch.load_file(_existing(place, name))
 
 
-def load_json(folder: str | os.PathLike, name: str) -> dict[str, Any]:
-    """Read a JSON file of `folder/reference`."""
-    with open(_existing(os.path.join(folder, REFERENCE_DIR), name), encoding="utf-8") as file:
+def load_json(place: str | os.PathLike, name: str) -> dict[str, Any]:
+    """Read a JSON file of a folder."""
+    with open(_existing(place, name), encoding="utf-8") as file:
         return json.load(file)
 
 
-def _existing(place: str, name: str) -> str:
+def _existing(place: str | os.PathLike, name: str) -> str:
     path = os.path.join(place, name)
     if not os.path.isfile(path):
         raise FileNotFoundError(
-            f"`resume_from_checkpoint` must hold {REFERENCE_DIR}/{name}, but got {os.path.dirname(place)!r}. Resume "
-            "from a checkpoint of the same kind of training."
+            f"`resume_from_checkpoint` must be of the same kind of training, with the file {name}, but there is none "
+            f"in {os.fspath(place)!r}. Resume from another checkpoint."
         )
     return path
 
