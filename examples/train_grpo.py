@@ -16,8 +16,8 @@ Reinforcement (GRPO) of StyleVAR on triplets. Every field of `StyleVARGRPOConfig
 `ModelConfig`, `TripletDataArguments` and `StyleVARModelArguments` is a flag, or a line of `--config file.yaml`.
 
 As published: 16 rollouts of one prompt per update, DreamSim to the target as reward, an adapter of rank 256 and alpha
-512 (the defaults of `--lora_r` and `--lora_alpha` here: another rank gets twice as much alpha), learning rate 1e-5, the
-best policy so far as reference:
+512 (the defaults of `--lora_r` and `--lora_alpha` here: another rank gets twice as much alpha), learning rate 1e-5,
+and the best policy so far as reference:
 
     stylevar download-dreamsim --cache-dir dreamsim
     accelerate launch examples/train_grpo.py --model_name_or_path stylevar-sft --use_peft \
