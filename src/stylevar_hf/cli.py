@@ -24,11 +24,18 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import benchmark, convert, data, download_dreamsim, stylize
+from .commands import benchmark, convert, data, demo, download_dreamsim, stylize
 from .commands.base import EXIT_BAD_INPUT, report_error
 
 
-COMMANDS = (stylize.COMMAND, convert.COMMAND, benchmark.COMMAND, data.COMMAND, download_dreamsim.COMMAND)
+COMMANDS = (
+    stylize.COMMAND,
+    convert.COMMAND,
+    benchmark.COMMAND,
+    data.COMMAND,
+    demo.COMMAND,
+    download_dreamsim.COMMAND,
+)
 
 
 class OneLineParser(argparse.ArgumentParser):

@@ -1,0 +1,64 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""`stylevar demo`: the model in the browser."""
+
+import argparse
+import sys
+
+from .base import Command, number
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", metavar="ID|DIR", help="model on the Hub or in a folder (default: the small one of this package)"
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        default="auto",
+        help="precision of the network; auto is what the checkpoint was saved in (default: auto)",
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default: auto)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on, 0.0.0.0 for all (default: 127.0.0.1)"
+    )
+    port = number(int, "a port, 1 to 65535", lambda n: 1 <= n <= 65535)
+    parser.add_argument("--port", type=port, metavar="N", help="(default: the first free one from 7860)")
+    parser.add_argument(
+        "--share", action="store_true", help="ask Gradio for a public address; everyone who has it can use the demo"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        from ..demo import launch_demo, load_demo
+    except ModuleNotFoundError as error:
+        raise ValueError(str(error)) from error
+    demo = load_demo(args.model, args.dtype, args.device)
+    _, address, public = launch_demo(demo, args.host, args.port, args.share, block=False)
+    sys.stdout.write(f"{public or address}\n")
+    sys.stdout.flush()
+    if args.share and public is None:
+        sys.stderr.write("stylevar: no public address: is there a network?\n")
+    demo.block_thread()
+    return 0
+
+
+COMMAND = Command(
+    name="demo",
+    summary="try a model in the browser",
+    example="stylevar demo\nstylevar demo --model stylevar-sft --host 0.0.0.0 --port 8080",
+    add_arguments=add_arguments,
+    run=run,
+)

@@ -1,0 +1,114 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""The pipeline as a stream of pictures: one per scale while it paints, then the results."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+
+import PIL.Image
+
+from ..generation_stylevar import StyleVARScaleState
+from ..pipeline_stylevar import StyleVARPipeline
+
+
+@dataclass
+class Frame:
+    """
+    A moment of the painting.
+
+    Args:
+        scale (`int`): Scales painted so far, from 1.
+        num_scales (`int`): How many there are.
+        side (`int`): Codes on a side of the newest scale.
+        images (`list[PIL.Image.Image]`): Each variant so far; empty without previews.
+        done (`bool`): Whether these are the results.
+    """
+
+    scale: int
+    num_scales: int
+    side: int
+    images: list[PIL.Image.Image] = field(default_factory=list)
+    done: bool = False
+
+
+class _Stopped(Exception):
+    """Raised in the painting thread when nobody listens any more."""
+
+
+def paint(
+    pipe: StyleVARPipeline,
+    content: PIL.Image.Image,
+    style: PIL.Image.Image,
+    *,
+    size: tuple[int, int] | None,
+    previews: bool = True,
+    **call_arguments,
+) -> Iterator[Frame]:
+    """
+    Paints, and tells after each scale. Closing the iterator stops the painting at the next scale.
+
+    Args:
+        pipe ([`StyleVARPipeline`]): The model.
+        content (`PIL.Image.Image`): What to paint.
+        style (`PIL.Image.Image`): How to paint it.
+        size (`tuple[int, int]`, *optional*): Height and width of the frames; `None` for the model's.
+        previews (`bool`, *optional*, defaults to `True`): Whether to decode the picture after each scale.
+        call_arguments: `seed`, `style_strength`, `num_images`, ... of the pipeline's call.
+
+    Yields:
+        [`Frame`]: One per scale, the last of them with the results.
+    """
+    output_size, content_sizes = size or "model", [(content.height, content.width)]
+    frames: SimpleQueue[Frame | None] = SimpleQueue()
+    stop = threading.Event()
+
+    def after_scale(state: StyleVARScaleState) -> None:
+        if stop.is_set():
+            raise _Stopped
+        scale = state.scale_index + 1
+        if scale == state.num_scales:
+            return  # the results follow
+        images = []
+        if previews:
+            images = pipe.postprocess(state.pixel_values, content_sizes * len(state.codes), output_size=output_size)
+        frames.put(Frame(scale, state.num_scales, _side(pipe, state.scale_index), images))
+
+    def work() -> list[PIL.Image.Image]:
+        try:
+            results = pipe(
+                content, style, output_size=output_size, callback_on_scale_end=after_scale, **call_arguments
+            )
+            return results if isinstance(results, list) else [results]
+        finally:
+            frames.put(None)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="stylevar-paint") as pool:
+        future = pool.submit(work)
+        try:
+            while (frame := frames.get()) is not None:
+                yield frame
+        finally:
+            stop.set()
+    last = pipe.model.config.num_scales
+    yield Frame(last, last, _side(pipe, last - 1), future.result(), done=True)
+
+
+def _side(pipe: StyleVARPipeline, scale_index: int) -> int:
+    return pipe.model.config.vq_config.patch_nums[scale_index]
+
+
+__all__ = ["Frame", "paint"]

@@ -1,0 +1,134 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Pictures of strangers in, results out: what the demo accepts, how it shows it, and what it lets people keep."""
+
+import json
+import math
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import PIL.Image
+from PIL.PngImagePlugin import PngInfo
+
+from ..image_processing_stylevar import load_image
+
+
+# Pillow knows many more; some of them start other programs or have seen little use.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "AVIF", "GIF")
+MAX_FILE_MEGABYTES = 10
+MAX_PIXELS = 24_000_000  # the photographs of telephones have 12 or 24 million
+MAX_SIDE = 10_000
+# The side to which contents and results are brought for the page.
+SHOWN_SIDE = 640
+
+
+def read_picture(path: str | None, name: str) -> PIL.Image.Image:
+    """
+    Reads an uploaded picture. Its size is checked before anything is decoded.
+
+    Args:
+        path (`str`, *optional*): The file; `None` if there is none.
+        name (`str`): What messages call it, `"content"` or `"style"`.
+
+    Returns:
+        `PIL.Image.Image`: Upright, 8-bit RGB.
+
+    Raises:
+        ValueError: One sentence for the page, without names of files, if there is no picture or it is refused.
+    """
+    if path is None:
+        raise ValueError(f"Add a {name} picture first.")
+    size = Path(path).stat().st_size
+    if size == 0:
+        raise ValueError(f"The {name} file is empty. Choose another one.")
+    if size > MAX_FILE_MEGABYTES * 2**20:
+        raise ValueError(f"The {name} file is larger than {MAX_FILE_MEGABYTES} MB. Shrink it first.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # our own limit is lower
+        try:
+            image = PIL.Image.open(path, formats=FORMATS)
+        except PIL.Image.DecompressionBombError as error:
+            raise _too_large(name) from error
+        except Exception as error:  # Pillow's decoders raise whatever they trip over
+            raise ValueError(f"The {name} file is not a picture that can be read. Use JPEG, PNG or WebP.") from error
+        with image:
+            if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
+                raise _too_large(name, image.size)
+            try:
+                animated = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
+            except Exception as error:
+                raise _damaged(name) from error
+            if animated:
+                raise ValueError(f"The {name} picture is animated. Save one of its frames and use that.")
+            try:
+                return load_image(image, name)
+            except ValueError as error:
+                raise _damaged(name) from error
+
+
+def _too_large(name: str, size: tuple[int, int] | None = None) -> ValueError:
+    found = f" ({size[0]:,} x {size[1]:,} pixels)" if size else ""
+    return ValueError(
+        f"The {name} picture is too large{found}: at most {MAX_PIXELS // 10**6} million pixels and {MAX_SIDE:,} "
+        "on a side. Shrink it first."
+    )
+
+
+def _damaged(name: str) -> ValueError:
+    return ValueError(f"The {name} picture is damaged. Save it again as JPEG or PNG.")
+
+
+def fitted_size(size: tuple[int, int], side: int = SHOWN_SIDE) -> tuple[int, int]:
+    """Width and height in the proportions of `size`, the longer one `side`."""
+    scale = side / max(size)
+    return tuple(max(1, round(length * scale)) for length in size)
+
+
+def shown(image: PIL.Image.Image) -> PIL.Image.Image:
+    """The picture at the size in which the page shows it."""
+    return image.resize(fitted_size(image.size), PIL.Image.Resampling.LANCZOS)
+
+
+def contact_sheet(images: Sequence[PIL.Image.Image]) -> PIL.Image.Image:
+    """Pictures of one size in a grid, two abreast if there are several."""
+    if len(images) == 1:
+        return images[0]
+    width, height = images[0].size
+    sheet = PIL.Image.new("RGB", (2 * width, math.ceil(len(images) / 2) * height), "white")
+    for index, image in enumerate(images):
+        sheet.paste(image, (index % 2 * width, index // 2 * height))
+    return sheet
+
+
+def save_result(image: PIL.Image.Image, folder: Path, settings: dict[str, object]) -> str:
+    """
+    Writes a PNG whose name holds the seed and the strength, and whose text chunk `stylevar` holds all settings.
+
+    Args:
+        image (`PIL.Image.Image`): The result.
+        folder (`pathlib.Path`): Where it goes.
+        settings (`dict`): What made it, JSON; with `seed` and `style_strength`.
+
+    Returns:
+        `str`: The file.
+    """
+    info = PngInfo()
+    info.add_text("stylevar", json.dumps(settings))
+    path = folder / f"stylevar_seed{settings['seed']}_strength{settings['style_strength']:+.2f}.png"
+    image.save(path, pnginfo=info)
+    return str(path)
+
+
+__all__ = ["contact_sheet", "fitted_size", "read_picture", "save_result", "shown"]
