@@ -44,7 +44,7 @@ sft() { # name, batch, then flags
         --dataset procedural --procedural_seed "$seed" --token_cache_dir "$output/$name/tokens" --check_data false \
         --max_eval_samples 64 --encoder_batch_norm train --gradient_accumulation_steps 1 --ema_decay 0.999 \
         --lr_scheduler_type cosine --warmup_steps 100 --eval_strategy steps --eval_steps 1000 --save_strategy steps \
-        --save_steps 250 --save_total_limit 2 --logging_steps 50 --resume_from_checkpoint auto "$@"
+        --save_steps 250 --save_total_limit 2 --logging_steps 50 --num_proc "$threads" --resume_from_checkpoint auto "$@"
 }
 
 # 1. The tokenizer: a plain autoencoder on crops of 64x64, then with its codebook, then on the ladder of 128x128.
@@ -57,11 +57,11 @@ vq vq-128 --init_from "$output/vq-64" --patch_nums 1 2 4 8 16 --random_crop_scal
 
 # 2. The transformer: on tiles of 64x64 with the same tokenizer, then at 128x128.
 sft sft-64 16 --from_scratch --vq_model "$output/vq-128" --patch_nums 1 2 4 8 --hidden_size 256 --num_hidden_layers 6 \
-    --num_attention_heads 8 --encoder_hidden_sizes 16 32 64 128 --encoder_depths 1 1 1 1 \
+    --num_attention_heads 4 --encoder_hidden_sizes 16 32 64 128 --encoder_depths 1 1 1 1 \
     --blend_alphas 0.3 0.4 0.5 0.6 --alpha_jitter 0.2 --drop_path_rate 0 --num_procedural $((triplets * 2)) \
-    --procedural_canvas_size 128 --learning_rate 2e-3 --max_steps "$(steps 2500)"
-sft sft-128 8 --model_name_or_path "$output/sft-64" --vq_model "$output/vq-128" --num_procedural $triplets \
-    --learning_rate 1e-3 --max_steps "$(steps 1400)"
+    --procedural_canvas_size 128 --learning_rate 2e-3 --max_steps "$(steps 1500)"
+sft sft-128 16 --model_name_or_path "$output/sft-64" --vq_model "$output/vq-128" --num_procedural 16000 \
+    --learning_rate 1.5e-3 --alpha_jitter 0.05 --strength_anchor_rate 0.15 --max_steps "$(steps 3500)"
 
 # 3. The checkpoint as it ships.
 python - "$output/sft-128" "$output/stylevar-mini" <<'PYTHON'

@@ -21,6 +21,7 @@ from .._lazy import lazy_names
 # Where each public name lives. A module is imported when one of its names is first asked for: importing this package
 # costs nothing, and needs `datasets` (`pip install stylevar-hf[train]`) only where it is used.
 _MODULES = {
+    "anchors": ("StrengthAnchors",),
     "augmentation": ("TripletAugmentation",),
     "checking": ("Problem", "check_dataset", "find_problems"),
     "collator": ("StyleVARTripletCollator",),
@@ -36,6 +37,7 @@ _MODULES = {
 }
 
 if TYPE_CHECKING:
+    from .anchors import StrengthAnchors
     from .augmentation import TripletAugmentation
     from .checking import Problem, check_dataset, find_problems
     from .collator import StyleVARTripletCollator
@@ -57,6 +59,7 @@ __all__ = [
     "CurriculumDataset",
     "EpochCallback",
     "Problem",
+    "StrengthAnchors",
     "StyleVARTripletCollator",
     "TripletAugmentation",
     "cache_tokens",

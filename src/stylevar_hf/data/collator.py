@@ -22,6 +22,7 @@ import torch
 
 from ..image_processing_stylevar import StyleVARImageProcessor, load_image
 from ._messages import IMAGE_COLUMNS, check_columns, invalid
+from .anchors import StrengthAnchors
 from .augmentation import TripletAugmentation
 
 
@@ -41,6 +42,9 @@ class StyleVARTripletCollator:
             `(augmentation.seed, epoch, index)`: the epoch is that of [`StyleVARTripletCollator.set_epoch`], the index
             is the row's `index` column where it has one (see [`~stylevar_hf.data.with_index`]), else a hash of its
             `content_id` and `style_id`, so that rows without an index that share both are changed alike.
+        anchors ([`StrengthAnchors`], *optional*):
+            Replaces some rows, after the augmentation and with random numbers of its own, and gives each row its
+            `style_strength`.
 
     Raises:
         ValueError: At a call, if a row lacks the content or the style, if only some rows have a target or codes, if an
@@ -57,9 +61,15 @@ class StyleVARTripletCollator:
     ```
     """
 
-    def __init__(self, image_processor: StyleVARImageProcessor, augmentation: TripletAugmentation | None = None):
+    def __init__(
+        self,
+        image_processor: StyleVARImageProcessor,
+        augmentation: TripletAugmentation | None = None,
+        anchors: StrengthAnchors | None = None,
+    ):
         self.image_processor = image_processor
         self.augmentation = augmentation
+        self.anchors = anchors
         # In shared memory: workers of a data loader that outlive an epoch hold a copy of this object.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
@@ -85,6 +95,7 @@ class StyleVARTripletCollator:
               (`torch.Tensor` of shape `(batch, 3, height, width)`, float32): pixels in [-1, 1].
             - `content_codes`, `style_codes`, `labels` if the rows have them (`torch.Tensor` of shape `(batch, L)`,
               int64).
+            - `style_strength` (`torch.Tensor` of shape `(batch,)`, float32) with `anchors`.
             - `content_id` (`list[str]`) if the rows have it.
         """
         if len(rows) == 0:
@@ -97,8 +108,11 @@ class StyleVARTripletCollator:
             if codes := [column for column in CODE_COLUMNS if column in present]:
                 mend = "Leave out `augmentation`, or the cached codes."
                 raise invalid("augmentation", "None for rows with cached codes", ", ".join(codes), mend)
-            rows = [self.augmentation(row, self._generator(row)) for row in rows]
+            rows = [self.augmentation(row, self.augmentation.generator(*self._key(row))) for row in rows]
         batch = {}
+        if self.anchors is not None:
+            rows = [self.anchors(row, self.anchors.generator(*self._key(row))) for row in rows]
+            batch["style_strength"] = torch.tensor([row["style_strength"] for row in rows])
         for column in IMAGE_COLUMNS:
             if column in present:
                 batch[f"{column}_pixel_values"] = self._pixels(rows, column)
@@ -109,12 +123,13 @@ class StyleVARTripletCollator:
             batch["content_id"] = [row["content_id"] for row in rows]
         return batch
 
-    def _generator(self, row: Mapping[str, Any]) -> np.random.Generator:
+    def _key(self, row: Mapping[str, Any]) -> tuple[int, int]:
+        """Epoch and number of a row: what its random numbers come from."""
         index = row.get("index")
         if index is None:
             key = "\0".join(str(row.get(column)) for column in ("content_id", "style_id"))
             index = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
-        return self.augmentation.generator(self.epoch, int(index))
+        return self.epoch, int(index)
 
     def _pixels(self, rows: Sequence[Mapping[str, Any]], column: str) -> torch.Tensor:
         images = []

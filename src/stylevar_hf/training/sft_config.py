@@ -56,6 +56,10 @@ class StyleVARSFTConfig(TrainingArguments):
         rotation_degrees, brightness (`float`, *optional*, defaults to 10.0 and 0.2), style_crop_scale (`list[float]`,
         *optional*, defaults to `[0.6, 1.0]`), rotate_target (`bool`, *optional*, defaults to `False`):
             See [`~stylevar_hf.data.TripletAugmentation`].
+        strength_anchor_rate (`float`, *optional*, defaults to 0.0):
+            Share of training rows, in [0, 1], that teach what `style_strength` -1 and 1 and a style equal to the
+            content mean; see [`~stylevar_hf.data.StrengthAnchors`]. Not in the paper. The logged losses of training
+            are then of all rows; those of evaluation are not touched.
         token_cache_dir (`str`, *optional*):
             Compute the codes of all images once and keep them there; see [`~stylevar_hf.data.cache_tokens`]. Processes
             divide the work; all must see the folder. Otherwise codes are computed in each step.
@@ -107,6 +111,7 @@ class StyleVARSFTConfig(TrainingArguments):
         default_factory=lambda: [0.6, 1.0], metadata={"help": "Smallest and largest share of the style's area."}
     )
     rotate_target: bool = field(default=False, metadata={"help": "Rotate the target with the content."})
+    strength_anchor_rate: float = field(default=0.0, metadata={"help": "Share of rows that teach the strength."})
     token_cache_dir: str | None = field(default=None, metadata={"help": "Folder of cached codes."})
     token_cache_batch_size: int = field(default=32, metadata={"help": "Images per call of the tokenizer."})
     check_data: bool = field(default=True, metadata={"help": "Decode every image before training."})
@@ -138,6 +143,9 @@ class StyleVARSFTConfig(TrainingArguments):
             raise _invalid("encoder_batch_norm", "frozen or train", self.encoder_batch_norm, mend)
         if not 0 <= self.ema_decay < 1:
             raise _invalid("ema_decay", "in [0, 1)", self.ema_decay, "0 switches it off; 0.999 is usual.")
+        if not 0 <= self.strength_anchor_rate <= 1:
+            mend = "0 switches it off; 0.1 is a good start."
+            raise _invalid("strength_anchor_rate", "in [0, 1]", self.strength_anchor_rate, mend)
         for name in ("learning_rate_drop_at", "learning_rate_drop_factor"):
             if not 0 < getattr(self, name) <= 1:
                 raise _invalid(name, "in (0, 1]", getattr(self, name), "1 switches it off.")

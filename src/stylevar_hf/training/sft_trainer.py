@@ -31,6 +31,7 @@ from transformers.trainer_pt_utils import get_parameter_names
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput, get_last_checkpoint
 from transformers.utils import logging
 
+from ..data.anchors import StrengthAnchors
 from ..data.augmentation import TripletAugmentation
 from ..data.checking import check_dataset
 from ..data.collator import CODE_COLUMNS, StyleVARTripletCollator
@@ -53,7 +54,7 @@ logger = logging.get_logger(__name__)
 # What the collator reads of a row.
 _COLUMNS = ["content", "style", "target", "content_id", "style_id", "index", *CODE_COLUMNS]
 # What the collator writes and `forward` takes.
-_INPUTS = ("content_pixel_values", "style_pixel_values", "target_pixel_values", *CODE_COLUMNS)
+_INPUTS = ("content_pixel_values", "style_pixel_values", "target_pixel_values", "style_strength", *CODE_COLUMNS)
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
@@ -134,7 +135,7 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
         super().__init__(
             model=model,
             args=args,
-            data_collator=StyleVARTripletCollator(processing_class, _augmentation(args)),
+            data_collator=StyleVARTripletCollator(processing_class, _augmentation(args), _anchors(args)),
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=processing_class,
@@ -177,7 +178,8 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
         if self._data_prepared:
             return
         self.train_dataset = self._prepare_dataset(self.train_dataset, check)
-        if self.args.augmentation and "index" not in (getattr(self.train_dataset, "column_names", None) or ()):
+        changes = self.args.augmentation or self.args.strength_anchor_rate > 0
+        if changes and "index" not in (getattr(self.train_dataset, "column_names", None) or ()):
             self.train_dataset = with_index(self.train_dataset)
         if isinstance(self.eval_dataset, dict):
             self.eval_dataset = {name: self._prepare_dataset(data, check) for name, data in self.eval_dataset.items()}
@@ -480,6 +482,11 @@ def _frozen_modules(model: StyleVARForConditionalGeneration, args: StyleVARSFTCo
     else:
         held = []
     return [*model.vq_model.modules(), *held]
+
+
+def _anchors(args: StyleVARSFTConfig) -> StrengthAnchors | None:
+    rate = args.strength_anchor_rate
+    return StrengthAnchors(rate, seed=args.seed) if rate > 0 else None
 
 
 def _augmentation(args: StyleVARSFTConfig) -> TripletAugmentation | None:
