@@ -17,6 +17,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import datasets
 import torch
 from torch import nn
 
@@ -113,4 +114,27 @@ def check_prompts(name: str, dataset: Any, rewards: Sequence[RewardFunction], ar
         raise invalid("mask_column", f"one of {', '.join(present)}", args.mask_column, "Add it, or leave it out.")
 
 
-__all__ = ["RewardFunction", "check_prompts", "check_reward_weights", "load_rewards", "try_reward"]
+def prepare_for_streams(args: StyleVARGRPOConfig, sets: Sequence[Any]) -> None:
+    """
+    What TRL's constructor does for data sets that are read while training: prompts are repeated within the stream, so
+    it must be read by one worker per process, and not be handed around by the first process.
+    """
+    if not any(isinstance(dataset, datasets.IterableDataset) for dataset in sets):
+        return
+    if args.accelerator_config.dispatch_batches:
+        mend = "Each process takes its part of the stream."
+        raise invalid("dispatch_batches", "False for a stream", True, mend)
+    args.accelerator_config.dispatch_batches = False
+    if isinstance(sets[0], datasets.IterableDataset) and args.dataloader_num_workers != 0:
+        mend = "Several workers would mix the rollouts of different prompts."
+        raise invalid("dataloader_num_workers", "0 for a stream", args.dataloader_num_workers, mend)
+
+
+__all__ = [
+    "RewardFunction",
+    "check_prompts",
+    "check_reward_weights",
+    "load_rewards",
+    "prepare_for_streams",
+    "try_reward",
+]

@@ -20,10 +20,34 @@ from trl import GRPOConfig
 
 from ..data._messages import invalid
 from ..generation_stylevar import check_sampling
+from .advantages import ADVANTAGE_SCALES
+from .panw import TOKEN_WEIGHTINGS
+from .policy_loss import check_clipping
 
 
-TOKEN_WEIGHTINGS = ("panw", "none", "equal-per-scale")
 SCORINGS = ("plain", "sampled")
+
+_POSITIVE = (
+    "num_iterations",
+    "head_chunk_size",
+    "max_failed_updates",
+    "vmr_continuations",
+    "vmr_eta",
+    "vmr_prefix_updates",
+)
+_POSITIVE_OR_NONE = ("rollout_batch_size", "vmr_scale", "advantage_clip")
+_NOT_NEGATIVE = (
+    "panw_gamma",
+    "advantage_std_floor",
+    "kl_limit",
+    "beta",
+    "reference_gain",
+    "reference_patience",
+    "reference_min_steps",
+    "reference_emergency_kl",
+    "reference_emergency_cooldown",
+    "num_rollout_images",
+)
 
 # Options of the parent that mean nothing here, or that nobody has tried here, and why.
 _TEXT = "StyleVAR generates images, not text. Leave it out."
@@ -57,7 +81,21 @@ _UNSUPPORTED = {
     "sync_ref_model": "Pass `iterative_reference=True` instead.",
     "cast_lm_head_to_fp32": "The head runs in float32 anyway. Leave it out.",
     "use_liger_kernel": "Liger's kernels do not fit StyleVAR. Leave it out.",
-    "parallelism_config": "Divide the model with FSDP or DeepSpeed instead.",
+    "parallelism_config": "Use DDP or DeepSpeed ZeRO-2 instead.",
+    "trust_remote_code": "StyleVAR is loaded by this package. Leave it out.",
+    "disable_dropout": "Nothing is dropped at random here anyway. Leave it out.",
+    "log_completions": "Rollouts are logged with `num_rollout_images`. Leave it out.",
+    "remove_unused_columns": "Rewards are told of all columns. Leave it out.",
+    "label_smoothing_factor": "There are no labels. Leave it out.",
+}
+# Whole families of such options, by how their names begin.
+_UNSUPPORTED_FAMILIES = {
+    "vllm_": _UNSUPPORTED["use_vllm"],
+    "sapo_": _LOSS,
+    "vespo_": _LOSS,
+    "ref_model_": _UNSUPPORTED["sync_ref_model"],
+    "entropy_coef_": _UNSUPPORTED["use_adaptive_entropy"],
+    "entropy_target": _UNSUPPORTED["use_adaptive_entropy"],
 }
 
 
@@ -164,7 +202,9 @@ class StyleVARGRPOConfig(GRPOConfig):
     max_completion_length: int | None = field(default=None, metadata={"help": "Not used: images have a fixed length."})
     use_bias_correction_kl: bool = field(default=False, metadata={"help": "Multiply the KL by the ratio."})
     bf16: bool | None = field(default=False, metadata={"help": "Autocast to bfloat16; published: float32."})
-    gradient_checkpointing: bool = field(default=False, metadata={"help": "Trade time for memory."})
+    gradient_checkpointing: bool | None = field(
+        default=None, metadata={"help": "The old name of activation_checkpointing."}
+    )
     logging_steps: float = field(default=1, metadata={"help": "Log every so many steps."})
     report_to: None | str | list[str] = field(default="none", metadata={"help": "Where to report: none, wandb, ..."})
 
@@ -201,37 +241,36 @@ class StyleVARGRPOConfig(GRPOConfig):
 
     def _check_unsupported(self):
         for option in fields(type(self)):
-            if option.name not in _UNSUPPORTED:
+            families = (mend for start, mend in _UNSUPPORTED_FAMILIES.items() if option.name.startswith(start))
+            mend = _UNSUPPORTED.get(option.name) or next(families, None)
+            if mend is None:
                 continue
             default = option.default if option.default is not MISSING else option.default_factory()
             value = getattr(self, option.name)
             if value != default:
-                raise invalid(option.name, f"left at {default!r}", value, _UNSUPPORTED[option.name])
+                raise invalid(option.name, f"left at {default!r}", value, mend)
 
     def _check_ranges(self):
+        mend = "Advantages compare the rollouts of a prompt; 16 is published."
         if self.num_generations is None or self.num_generations < 2:
-            mend = "Advantages compare the rollouts of a prompt; 16 is published."
             raise invalid("num_generations", "2 or more", self.num_generations, mend)
+        if self.num_generations_eval is not None and self.num_generations_eval < 2:
+            raise invalid("num_generations_eval", "None, or 2 or more", self.num_generations_eval, mend)
+        if self.scale_rewards not in (*ADVANTAGE_SCALES, True, False):
+            raise invalid("scale_rewards", f"one of {', '.join(ADVANTAGE_SCALES)}", self.scale_rewards, "Use group.")
         if self.token_weighting not in TOKEN_WEIGHTINGS:
-            raise invalid(
-                "token_weighting", f"one of {', '.join(TOKEN_WEIGHTINGS)}", self.token_weighting, "Use panw."
-            )
+            rule = f"one of {', '.join(TOKEN_WEIGHTINGS)}"
+            raise invalid("token_weighting", rule, self.token_weighting, "Use panw.")
         if self.scoring not in SCORINGS:
             raise invalid("scoring", f"one of {', '.join(SCORINGS)}", self.scoring, "Published: plain.")
         check_sampling(self.top_k, self.top_p, self.temperature)
-        for name in ("panw_gamma", "advantage_std_floor", "kl_limit", "beta", "reference_gain"):
+        for name in _NOT_NEGATIVE:
             if not getattr(self, name) >= 0:
                 raise invalid(name, "0 or more", getattr(self, name), "Choose another.")
-        positive = ["head_chunk_size", "max_failed_updates", "vmr_continuations", "vmr_eta", "vmr_prefix_updates"]
-        positive += [
-            name for name in ("rollout_batch_size", "vmr_scale", "advantage_clip") if getattr(self, name) is not None
-        ]
-        for name in positive:
+        for name in (*_POSITIVE, *(name for name in _POSITIVE_OR_NONE if getattr(self, name) is not None)):
             if not getattr(self, name) > 0:
                 raise invalid(name, "positive", getattr(self, name), "Leave it out for the default.")
-        for name in ("reference_patience", "reference_min_steps", "reference_emergency_kl", "num_rollout_images"):
-            if getattr(self, name) < 0:
-                raise invalid(name, "0 or more", getattr(self, name), "Choose another.")
+        check_clipping(self.epsilon, self.epsilon if self.epsilon_high is None else self.epsilon_high, self.delta)
         if not -1 <= self.style_strength <= 1:
             raise invalid("style_strength", "in [-1, 1]", self.style_strength, "0 leaves the blend as it is.")
         if not 0 < self.mask_threshold <= 1:
@@ -241,4 +280,4 @@ class StyleVARGRPOConfig(GRPOConfig):
             raise invalid("beta", "positive with `iterative_reference`", self.beta, mend)
 
 
-__all__ = ["SCORINGS", "TOKEN_WEIGHTINGS", "StyleVARGRPOConfig", "StyleVARRewardArguments"]
+__all__ = ["SCORINGS", "StyleVARGRPOConfig", "StyleVARRewardArguments"]

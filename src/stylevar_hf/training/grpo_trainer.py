@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 import datasets
 import torch
+from accelerate.utils import gather_object
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback
+from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.trainer_utils import TrainOutput, get_last_checkpoint
 from transformers.utils import logging
 from trl import GRPOTrainer
@@ -37,7 +39,14 @@ from ..modeling_stylevar import StyleVARForConditionalGeneration, StyleVARLayer
 from .advantages import compute_advantages
 from .checkpointing import AtomicCheckpointMixin
 from .grpo_callbacks import DistinctRows, FailureCallback, ProgressNumbersCallback, RolloutGridCallback
-from .grpo_checks import RewardFunction, check_prompts, check_reward_weights, load_rewards, try_reward
+from .grpo_checks import (
+    RewardFunction,
+    check_prompts,
+    check_reward_weights,
+    load_rewards,
+    prepare_for_streams,
+    try_reward,
+)
 from .grpo_config import StyleVARGRPOConfig
 from .grpo_metrics import UpdateSums
 from .iterative_reference import IterativeReferenceCallback
@@ -150,10 +159,14 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
             check_prompts(name, dataset, self.reward_funcs, args)
         if train_dataset is None:
             raise invalid("train_dataset", "a data set with content and style", None, "Load one with `load_triplets`.")
+        prepare_for_streams(args, [train_dataset, *evaluation.values()])
 
         # 2. The policy and its reference
         if isinstance(model, str | os.PathLike):
             model = StyleVARForConditionalGeneration.from_pretrained(model, **(args.model_init_kwargs or {}))
+        elif args.model_init_kwargs is not None:
+            mend = "They are for a folder or Hub id that is loaded here."
+            raise invalid("model_init_kwargs", "None for a model that is loaded", args.model_init_kwargs, mend)
         if peft_config is not None:
             if hasattr(model, "peft_config"):
                 mend = "Leave out `peft_config`, or merge the first adapter with `merge_and_unload()`."
@@ -192,7 +205,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         )
         self.model_accepts_loss_kwargs = False
         self._check_distribution()
-        self._evaluation_modules = _evaluation_modules(model, core, args.gradient_checkpointing)
+        self._evaluation_modules = _evaluation_modules(model, args.activation_checkpointing)
         self._conditioning_is_fixed = not any(
             parameter.requires_grad
             for module in (core.model.style_encoder, core.model.content_encoder, core.model.image_projection)
@@ -257,10 +270,13 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
 
     def _check_distribution(self) -> None:
         if self.is_fsdp_enabled:
-            raise ValueError(
-                "`fsdp` must be left out, but got a model that is divided among processes. Rollouts take it whole: "
-                "use DDP (`examples/accelerate_configs/ddp.yaml`) or DeepSpeed ZeRO-2."
-            )
+            name, found = "fsdp", self.args.fsdp
+        elif is_deepspeed_zero3_enabled():
+            name, found = "deepspeed", "ZeRO-3"
+        else:
+            return
+        mend = "Rollouts take the model whole: use DDP (`examples/accelerate_configs/ddp.yaml`) or DeepSpeed ZeRO-2."
+        raise invalid(name, "one that leaves the model undivided", found, mend)
 
     # Training
 
@@ -304,6 +320,11 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         return super()._get_dataloader(dataset, *args, **kwargs)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        batch = self.args.eval_batch_size * self.args.world_size
+        if batch % self.num_generations_eval != 0:
+            rule = f"such that all processes together hold whole prompts ({self.num_generations_eval} rollouts each)"
+            mend = "Change it, or `num_generations_eval`."
+            raise invalid("per_device_eval_batch_size", rule, self.args.per_device_eval_batch_size, mend)
         self._eval_window = 0  # the same rollouts at every evaluation
         return super().evaluate(*args, **kwargs)
 
@@ -426,7 +447,9 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         metrics["rollouts_left_out/reward"].append(float((~scored.valid).sum()))
         if mode == "train":
             self.last_step_reward = mean
-        for name, values in self._pending_metrics.items():
+        # What rewards logged by themselves, from all processes; all must ask for the same names in the same order.
+        for name in sorted(set(gather_object(list(self._pending_metrics)))):
+            values = gather_object(self._pending_metrics.get(name, []))
             metrics[name].append(sum(values) / len(values))
         self._pending_metrics.clear()
         self._pending_extra_logs.clear()
@@ -549,10 +572,11 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         for name, value in sums.metrics(with_kl=self.reference is not None).items():
             metrics[name].append(value)
         if training:
-            starting = self._step % self.current_gradient_accumulation_steps == 0
-            self._update_sums = sums if starting or self._update_sums is None else self._update_sums + sums
+            self._update_sums = sums if self._update_sums is None else self._update_sums + sums
             self.num_usable_rollouts = self._update_sums.num_kept
             self.last_step_kl = self._update_sums.mean_kl
+            if self.accelerator.sync_gradients:  # the last pass of this update
+                self._update_sums = None
 
     # Modes
 
@@ -651,10 +675,10 @@ def _freeze(core: StyleVARForConditionalGeneration) -> None:
             module.drop_path_rate = 0.0
 
 
-def _evaluation_modules(model: nn.Module, core: nn.Module, gradient_checkpointing: bool) -> list[nn.Module]:
+def _evaluation_modules(model: nn.Module, activation_checkpointing: bool) -> list[nn.Module]:
     """What must not be in training mode. Blocks to be checkpointed must: nothing else there depends on it."""
     modules = [module for module in model.modules() if module is not model]
-    if gradient_checkpointing:
+    if activation_checkpointing:
         modules = [module for module in modules if not isinstance(module, StyleVARLayer)]
     return modules
 

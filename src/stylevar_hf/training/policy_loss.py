@@ -208,6 +208,11 @@ def _check_surrogate(log_probs, old_log_probs, advantages, epsilon_low, epsilon_
     if tuple(advantages.shape) not in ((num_rows,), (num_rows, 1), (num_rows, num_tokens)):
         rule = f"of shape ({num_rows},), ({num_rows}, 1) or ({num_rows}, {num_tokens})"
         raise _invalid("advantages", rule, tuple(advantages.shape), "Give one advantage per rollout or per token.")
+    check_clipping(epsilon_low, epsilon_high, delta)
+
+
+def check_clipping(epsilon_low: float, epsilon_high: float, delta: float | None) -> None:
+    """Refuse bounds of the ratio that make no sense."""
     if not 0 <= epsilon_low <= 1:
         raise _invalid("epsilon_low", "in [0, 1]", epsilon_low, "0.2 is published.")
     if not (math.isfinite(epsilon_high) and epsilon_high >= 0):
@@ -242,6 +247,7 @@ def _invalid(name: str, rule: str, value: object, mend: str) -> ValueError:
 __all__ = [
     "MAX_LOG_RATIO",
     "ClippedSurrogate",
+    "check_clipping",
     "clipped_surrogate",
     "k3_kl",
     "mean_per_scale",

@@ -1,0 +1,137 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Options of GRPO: published defaults, and one clear error for what cannot work."""
+
+import dataclasses
+
+import pytest
+import torch
+from trl import GRPOConfig, TrlParser
+
+from stylevar_hf.training.grpo_config import StyleVARGRPOConfig, StyleVARRewardArguments
+
+
+def make_config(**options) -> StyleVARGRPOConfig:
+    return StyleVARGRPOConfig(**{"output_dir": "unused", "use_cpu": True, **options})
+
+
+class TestDefaults:
+    def test_are_the_published_recipe(self):
+        args = make_config()
+        assert (args.num_generations, args.generation_batch_size, args.num_iterations) == (16, 16, 1)
+        assert (args.beta, args.epsilon, args.kl_limit) == (0.1, 0.2, 5.0)
+        assert (args.token_weighting, args.panw_gamma, args.scale_rewards) == ("panw", 0.7, "group")
+        assert (args.temperature, args.top_k, args.top_p) == (1.0, 900, 0.96)
+        assert (args.learning_rate, args.weight_decay, args.max_grad_norm) == (1e-5, 0.01, 1.0)
+        assert (args.adam_beta1, args.adam_beta2, args.lr_scheduler_type) == (0.9, 0.95, "constant")
+        assert (args.reference_gain, args.reference_patience, args.reference_min_steps) == (0.05, 50, 300)
+        assert (args.reference_emergency_kl, args.reference_emergency_cooldown) == (2.0, 50)
+        assert not (args.bf16 or args.activation_checkpointing or args.iterative_reference)
+        assert args.vmr_scale is None and args.mask_column is None
+
+    def test_bfloat16_needs_no_flag_on_cpu(self, monkeypatch):
+        monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+        assert StyleVARGRPOConfig(output_dir="unused", bf16=True).use_cpu
+
+    @pytest.mark.filterwarnings("error::FutureWarning")
+    def test_do_not_warn_of_old_names(self):
+        assert make_config(activation_checkpointing=True).activation_checkpointing
+
+    def test_every_option_is_a_flag(self):
+        parser = TrlParser((StyleVARRewardArguments, StyleVARGRPOConfig))
+        flags = ["--reward_funcs", "ssim", "m:f", "--vmr_scale", "2", "--mask_column", "mask", "--advantage_clip", "3"]
+        flags += ["--iterative_reference", "--use_cpu", "--output_dir", "unused", "--rollout_batch_size", "4"]
+        rewards, args = parser.parse_args_and_config(flags)
+        assert rewards.reward_funcs == ["ssim", "m:f"]
+        assert (args.vmr_scale, args.mask_column, args.advantage_clip, args.rollout_batch_size) == (2, "mask", 3.0, 4)
+        assert args.iterative_reference
+
+
+class TestInvalidOptions:
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"num_generations": 1}, "`num_generations` must be 2 or more, but got 1"),
+            ({"num_generations_eval": 1}, "`num_generations_eval` must be None, or 2 or more, but got 1"),
+            ({"per_device_train_batch_size": 12}, r"generation_batch_size \(12\) must be divisible by num_generations"),
+            ({"token_weighting": "gamma"}, "`token_weighting` must be one of panw, none, equal-per-scale"),
+            ({"panw_gamma": -1.0}, "`panw_gamma` must be 0 or more"),
+            ({"scoring": "exact"}, "`scoring` must be one of plain, sampled"),
+            ({"scale_rewards": "prompt"}, "`scale_rewards` must be one of group, batch, none, but got prompt"),
+            ({"temperature": 0.0}, "`temperature` must be"),
+            ({"top_p": 1.5}, "`top_p` must be"),
+            ({"beta": float("nan")}, "`beta` must be 0 or more, but got nan"),
+            ({"epsilon": 1.5}, r"`epsilon_low` must be in \[0, 1\]"),
+            ({"delta": 1.1}, "`delta` must be None or above"),
+            ({"head_chunk_size": 0}, "`head_chunk_size` must be positive"),
+            ({"rollout_batch_size": 0}, "`rollout_batch_size` must be positive"),
+            ({"advantage_clip": 0.0}, "`advantage_clip` must be positive"),
+            ({"max_failed_updates": 0}, "`max_failed_updates` must be positive"),
+            ({"vmr_scale": 0}, "`vmr_scale` must be positive"),
+            ({"vmr_eta": 0.0}, "`vmr_eta` must be positive"),
+            ({"mask_threshold": 0.0}, r"`mask_threshold` must be in \(0, 1\]"),
+            ({"style_strength": 2.0}, r"`style_strength` must be in \[-1, 1\]"),
+            ({"reference_patience": -1}, "`reference_patience` must be 0 or more"),
+            ({"iterative_reference": True, "beta": 0.0}, "`beta` must be positive with `iterative_reference`"),
+        ],
+    )
+    def test_are_refused_by_name(self, options, message):
+        with pytest.raises(ValueError, match=message):
+            make_config(**options)
+
+    @pytest.mark.parametrize(
+        ("options", "mend"),
+        [
+            ({"use_vllm": True}, "vLLM does not know StyleVAR"),
+            ({"vllm_mode": "server"}, "vLLM does not know StyleVAR"),
+            ({"vllm_gpu_memory_utilization": 0.5}, "vLLM does not know StyleVAR"),
+            ({"use_transformers_paged": True}, "Rollouts are batched here"),
+            ({"max_tool_calling_iterations": 3}, "StyleVAR generates images"),
+            ({"chat_template_kwargs": {"a": 1}}, "StyleVAR generates images"),
+            ({"repetition_penalty": 1.1}, "StyleVAR generates images"),
+            ({"max_completion_length": 100}, "same number of tokens"),
+            ({"mask_truncated_completions": True}, "same number of tokens"),
+            ({"loss_type": "dapo"}, "clipped surrogate"),
+            ({"sapo_temperature_pos": 2.0}, "clipped surrogate"),
+            ({"importance_sampling_level": "sequence"}, "clipped surrogate"),
+            ({"use_adaptive_entropy": True}, "entropy_coef"),
+            ({"sync_ref_model": True}, "iterative_reference=True"),
+            ({"ref_model_sync_steps": 3}, "iterative_reference=True"),
+            ({"use_liger_kernel": True}, "Liger"),
+            ({"log_completions": True}, "num_rollout_images"),
+            ({"remove_unused_columns": True}, "Rewards are told of all columns"),
+            ({"label_smoothing_factor": 0.1}, "There are no labels"),
+        ],
+    )
+    def test_of_the_parent_that_cannot_work_are_refused_by_name(self, options, mend):
+        (name,) = options
+        with pytest.raises(ValueError, match=rf"`{name}` must be left at .*{mend}"):
+            make_config(**options)
+
+    def test_no_option_of_the_parent_is_forgotten(self):
+        """Every option that `GRPOConfig` adds is refused, or one that this trainer reads."""
+        used = {"beta", "delta", "ds3_gather_for_generation", "entropy_coef", "epsilon", "epsilon_high"}
+        used |= {"generation_batch_size", "steps_per_generation", "model_init_kwargs", "shuffle_dataset"}
+        used |= {"num_generations", "num_generations_eval", "num_iterations", "reward_weights", "scale_rewards"}
+        used |= {"temperature", "top_k", "top_p", "use_bias_correction_kl"}
+        parents = {option.name for parent in GRPOConfig.__mro__[1:] for option in _fields(parent)}
+        for option in dataclasses.fields(GRPOConfig):
+            if option.name in parents | used:
+                continue
+            with pytest.raises(ValueError, match=f"`{option.name}` must be left at"):
+                make_config(**{option.name: object()})
+
+
+def _fields(kind: type) -> tuple:
+    return dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
