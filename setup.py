@@ -88,7 +88,7 @@ setup(
     keywords=["style transfer", "visual autoregressive modeling", "VAR", "transformers", "pytorch"],
     package_dir={"": "src"},
     packages=find_packages("src"),
-    package_data={"stylevar_hf": ["py.typed", "checkpoints/*/*", "evaluation/metrics/*/README.md"]},
+    package_data={"stylevar_hf": ["py.typed", "checkpoints/*/*", "demo/images/*", "evaluation/metrics/*/README.md"]},
     python_requires=">=3.11",
     install_requires=CORE,
     extras_require=EXTRAS,

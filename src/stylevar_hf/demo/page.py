@@ -48,12 +48,19 @@ CSS = """
 #status {min-height: 1.6em}
 #status p {margin: 0; font-variant-numeric: tabular-nums}
 #live img {width: 100%; height: 100%; object-fit: contain}
-footer {margin-top: 1em !important}
+footer {display: none !important}
+#gallery, #gallery .grid-wrap, #gallery .grid-container {min-height: 0 !important; height: auto !important}
+#examples thead {display: none}
+#examples tbody {display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr))}
+#examples tr {display: flex; background: none}
 @media (max-width: 640px) {
   .gradio-container {padding: 10px !important}
   #inputs {gap: 8px}
+  #inputs .wrap {font-size: .9rem}
 }
 """
+# On a telephone the result is below the button.
+SCROLL_TO_RESULT = "() => document.querySelector('#result').scrollIntoView({behavior: 'smooth', block: 'nearest'})"
 
 
 UNTRAINED = (
@@ -108,8 +115,18 @@ def build_demo(pipe: StyleVARPipeline, model_name: str, notice: str | None = Non
         with gr.Row():
             with gr.Column(scale=5, min_width=320):
                 inputs = _build_inputs()
-            with gr.Column(scale=6, min_width=320):
+            with gr.Column(scale=6, min_width=320, elem_id="result"):
                 outputs = _build_outputs()
+        gr.Examples(
+            [
+                [str(IMAGES / f"content_{content}.jpg"), str(IMAGES / f"style_{style}.jpg")]
+                for content, style in EXAMPLES
+            ],
+            [inputs["content"], inputs["style"]],
+            label="Examples",
+            elem_id="examples",
+            api_visibility="private",
+        )
         _connect(pipe, model_name, inputs, outputs)
     return demo.queue(max_size=MAX_WAITING, default_concurrency_limit=1)
 
@@ -165,13 +182,6 @@ def _build_inputs() -> dict[str, Any]:
         parts["new_seed"] = gr.Checkbox(True, label="Another seed each time", elem_id="new-seed")
         parts["shape"] = gr.Radio(SHAPES, value=SHAPES[0], label="Shape of the result", elem_id="shape")
         parts["previews"] = gr.Checkbox(True, label="Show every scale (slower)", elem_id="previews")
-    gr.Examples(
-        [[str(IMAGES / f"content_{content}.jpg"), str(IMAGES / f"style_{style}.jpg")] for content, style in EXAMPLES],
-        [parts["content"], parts["style"]],
-        label="Examples",
-        elem_id="examples",
-        api_visibility="private",
-    )
     return parts
 
 
@@ -183,7 +193,6 @@ def _build_outputs() -> dict[str, Any]:
             height=420,
             buttons=[],
             elem_id="live",
-            placeholder="The result appears here",
         ),
         "compare": gr.ImageSlider(
             label="Content | result", visible=False, max_height=640, buttons=["fullscreen"], elem_id="compare"
@@ -223,7 +232,8 @@ def _connect(pipe: StyleVARPipeline, model_name: str, inputs: dict[str, Any], ou
         api_name="stylize",
         api_description="Paint `content` in the style of `style`. Yields the picture after each scale.",
     )
-    inputs["stop"].click(None, cancels=event, api_visibility="private")
+    inputs["run"].click(None, js=SCROLL_TO_RESULT, api_visibility="private")
+    inputs["stop"].click(lambda: "Stopped.", None, outputs["status"], cancels=event, api_visibility="private")
     for name in ("content", "style"):
         inputs[name].upload(
             partial(check_upload, name=name),
@@ -278,7 +288,7 @@ def launch_demo(
         ssr_mode=False,
         mcp_server=False,
         enable_monitoring=False,
-        footer_links=["api"],
+        footer_links=[],
         theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
         css=CSS,
         quiet=True,
