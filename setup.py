@@ -62,6 +62,7 @@ EXTRAS = {
         "datasets>=5.2,<6",
         "dreamsim>=0.2.1,<0.3",
         "evaluate>=0.4.6,<0.5",
+        "gradio>=6.31,<7",
         "lpips>=0.1.4,<0.2",
         "peft>=0.21,<0.22",
         "torch-fidelity>=0.4,<0.5",
