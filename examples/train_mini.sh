@@ -61,7 +61,7 @@ sft sft-64 16 --from_scratch --vq_model "$output/vq-128" --patch_nums 1 2 4 8 --
     --blend_alphas 0.3 0.4 0.5 0.6 --alpha_jitter 0.2 --drop_path_rate 0 --num_procedural $((triplets * 2)) \
     --procedural_canvas_size 128 --learning_rate 2e-3 --max_steps "$(steps 1500)"
 sft sft-128 16 --model_name_or_path "$output/sft-64" --vq_model "$output/vq-128" --num_procedural 16000 \
-    --learning_rate 1.5e-3 --alpha_jitter 0.05 --strength_anchor_rate 0.15 --max_steps "$(steps 2600)"
+    --learning_rate 1.5e-3 --alpha_jitter 0.05 --strength_anchor_rate 0.15 --max_steps "$(steps 2200)"
 
 # 3. The checkpoint as it ships.
 python - "$output/sft-128" "$output/stylevar-mini" <<'PYTHON'
