@@ -17,6 +17,7 @@ import argparse
 import sys
 
 from .base import Command, number
+from .stylize import _silence
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
         from ..demo import launch_demo, load_demo
     except ModuleNotFoundError as error:
         raise ValueError(str(error)) from error
-    demo = load_demo(args.model, args.dtype, args.device)
+    with _silence(quiet=False):
+        demo = load_demo(args.model, args.dtype, args.device)
     _, address, public = launch_demo(demo, args.host, args.port, args.share, block=False)
     sys.stdout.write(f"{public or address}\n")
     sys.stdout.flush()
@@ -61,4 +63,5 @@ COMMAND = Command(
     example="stylevar demo\nstylevar demo --model stylevar-sft --host 0.0.0.0 --port 8080",
     add_arguments=add_arguments,
     run=run,
+    flags={"port": "--port"},
 )

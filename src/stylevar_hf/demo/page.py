@@ -24,12 +24,14 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from ..checkpoints import is_trained
 from ..commands.stylize import load_pipeline
 from ..pipeline_stylevar import StyleVARPipeline
 from .events import MAX_SEED, MAX_VARIANTS, SHAPES, check_upload, pick, stylize
 from .pictures import MAX_FILE_MEGABYTES
+from .request_limits import RequestLimits
 
 
 IMAGES = Path(__file__).parent / "images"
@@ -277,22 +279,26 @@ def launch_demo(
     Raises:
         OSError: If the port is taken.
     """
-    return demo.launch(
-        server_name=host,
-        server_port=port,
-        share=share,
-        prevent_thread_lock=not block,
-        max_file_size=f"{MAX_FILE_MEGABYTES}mb",
-        state_session_capacity=MAX_SESSIONS,
-        max_threads=16,
-        ssr_mode=False,
-        mcp_server=False,
-        enable_monitoring=False,
-        footer_links=[],
-        theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-        css=CSS,
-        quiet=True,
-    )
+    try:
+        return demo.launch(
+            server_name=host,
+            server_port=port,
+            share=share,
+            prevent_thread_lock=not block,
+            max_file_size=f"{MAX_FILE_MEGABYTES}mb",
+            state_session_capacity=MAX_SESSIONS,
+            max_threads=16,
+            app_kwargs={"middleware": [Middleware(RequestLimits)]},
+            ssr_mode=False,
+            mcp_server=False,
+            enable_monitoring=False,
+            footer_links=[],
+            theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+            css=CSS,
+            quiet=True,
+        )
+    except OSError as error:
+        raise OSError(f"`port` must be free, but got {port}. Choose another one, or none.") from error
 
 
 __all__ = ["build_demo", "launch_demo"]

@@ -25,8 +25,8 @@ from PIL.PngImagePlugin import PngInfo
 from ..image_processing_stylevar import load_image
 
 
-# Pillow knows many more; some of them start other programs or have seen little use.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "AVIF", "GIF")
+# Pillow knows many more; some of them start other programs or have seen little use. Its JPEG covers MPO.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "AVIF", "GIF")
 MAX_FILE_MEGABYTES = 10
 MAX_PIXELS = 24_000_000  # the photographs of telephones have 12 or 24 million
 MAX_SIDE = 10_000
