@@ -415,23 +415,14 @@ class TestSaving:
         with pytest.raises(ValueError, match="`save_directory` must be a folder, but got the file"):
             pipe.save_pretrained(tmp_path / "model")
 
-    def test_push_is_one_commit_of_model_and_processor(self, pipe, folder, monkeypatch):
+    def test_push_hands_model_and_processor_over(self, pipe, monkeypatch):
         calls = []
-
-        class FakeApi:
-            def __init__(self, token=None):
-                calls.append(("token", token))
-
-            def create_repo(self, repo_id, **kwargs):
-                calls.append(("create", repo_id, kwargs))
-                return type("RepoUrl", (), {"repo_id": f"me/{repo_id}"})
-
-            def upload_folder(self, repo_id, folder_path, **kwargs):
-                calls.append(("upload", repo_id, sorted(p.name for p in type(folder)(folder_path).iterdir()), kwargs))
-                return "commit"
-
-        monkeypatch.setattr("stylevar_hf.pipeline_stylevar.HfApi", FakeApi)
-        assert pipe.push_to_hub("stylevar", private=True, token="secret", revision="dev") == "commit"
-        assert calls[:2] == [("token", "secret"), ("create", "stylevar", {"private": True, "exist_ok": True})]
-        assert len(calls) == 3 and calls[2][:2] == ("upload", "me/stylevar") and calls[2][3]["revision"] == "dev"
-        assert calls[2][2] == sorted(path.name for path in folder.iterdir())
+        monkeypatch.setattr(
+            type(pipe.model), "_publish", lambda model, repo_id, **kwargs: calls.append((repo_id, kwargs))
+        )
+        pipe.push_to_hub("me/stylevar", private=True, token="secret", revision="dev", license="other")
+        (repo_id, options), *others = calls
+        assert repo_id == "me/stylevar" and not others
+        assert options["image_processor"] is pipe.image_processor
+        given = {name: options[name] for name in ("private", "token", "revision", "license")}
+        assert given == {"private": True, "token": "secret", "revision": "dev", "license": "other"}

@@ -13,7 +13,7 @@
 # limitations under the License.
 """
 Registration with transformers: `AutoConfig`, `AutoModel`, `AutoImageProcessor`, `pipeline("image-style-transfer")`,
-and the source files that `save_pretrained` copies beside a checkpoint.
+the source files that `save_pretrained` copies beside a checkpoint, and `push_to_hub` with a card.
 
 A registry wants classes, and the classes want torch and the whole of transformers' model code: seconds that
 `import stylevar_hf` shall not cost. So the import only leaves a finder on `sys.meta_path`, which changes nothing about
@@ -44,6 +44,22 @@ def _carry_source_files(module_name: str) -> None:
     module = sys.modules[module_name]
     for class_name, auto_class in _AUTO_CLASSES[module_name].items():
         getattr(module, class_name).register_for_auto_class(auto_class)
+
+
+def _connect_publishing(module_name: str) -> None:
+    """Gives the model its `push_to_hub`: a file that travels as remote code cannot import the package itself."""
+
+    def publish(model, repo_id: str, **kwargs):
+        from .hub import push_model
+
+        return push_model(model, repo_id, **kwargs)
+
+    sys.modules[module_name].StyleVARForConditionalGeneration._publish = publish
+
+
+def _carry_and_publish(module_name: str) -> None:
+    _carry_source_files(module_name)
+    _connect_publishing(module_name)
 
 
 def _register_configs(_: str) -> None:
@@ -97,6 +113,7 @@ _REGISTRARS: dict[str, Callable[[str], None]] = {
     "transformers.models.auto.image_processing_auto": _register_image_processor,
     "transformers.pipelines": _register_pipeline,
     **dict.fromkeys(_AUTO_CLASSES, _carry_source_files),
+    "stylevar_hf.modeling_stylevar": _carry_and_publish,
 }
 
 

@@ -13,7 +13,16 @@
 # limitations under the License.
 """StyleVAR configuration: the multi-scale VQ-VAE and the transformer over its tokens (arXiv 2604.21052)."""
 
+import contextlib
+import os
+import re
+from collections.abc import Iterable
+from pathlib import PurePath
+from typing import Any
+
 import numpy as np
+from huggingface_hub import HfApi
+from huggingface_hub.constants import is_offline_mode
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig, ResNetConfig
 from transformers.configuration_utils import SubConfigSpec
@@ -30,6 +39,44 @@ BLEND_ALPHA_SCHEDULES = {
 def _require(condition: bool, name: str, rule: str, value: object, mend: str) -> None:
     if not condition:
         raise ValueError(f"`{name}` must be {rule}, but got {value!r}. {mend}")
+
+
+_PUBLISHED_TOKENIZER = re.compile(r"(vae|vq).*\.pth", re.IGNORECASE)
+_PUBLISHED_MODEL = re.compile(r"stylevar.*\.pth", re.IGNORECASE)
+
+
+def original_weights_hint(place: str | os.PathLike, names: Iterable[str] | None = None) -> str | None:
+    """
+    What to do with the published `.pth` files, where a model of this format was expected.
+
+    Args:
+        place (`str` or `os.PathLike`):
+            A folder, or the id of a repository.
+        names (`Iterable[str]`, *optional*):
+            The files of the repository. Defaults to those of the folder.
+
+    Returns:
+        `str`: One line with the command that converts them, or `None` if these are not the published files.
+    """
+    is_repository = names is not None
+    if names is None:
+        names = os.listdir(place) if os.path.isdir(place) else ()
+    names = sorted(names)
+    if {"config.json", "adapter_config.json"} & set(names):
+        return None
+    tokenizers = [name for name in names if _PUBLISHED_TOKENIZER.fullmatch(PurePath(name).name)]
+    models = [name for name in names if _PUBLISHED_MODEL.fullmatch(PurePath(name).name)]
+    if not tokenizers and not models:
+        return None
+    # Of several models the supervised one: the others are tuned from it.
+    model = next((name for name in models if "sft" in name.lower()), models[0] if models else "StyleVAR_SFT.pth")
+    tokenizer = tokenizers[0] if tokenizers else "vae_ch160v4096z32.pth"
+    folder, output, fetch = PurePath(place), PurePath(model).stem.lower().replace("_", "-"), ""
+    if is_repository:
+        folder = PurePath(folder.name)
+        fetch = f"hf download {place} {tokenizer} {model} --local-dir {folder} && "
+    command = f"stylevar convert --vq {folder / tokenizer} --model {folder / model} --output {output}"
+    return f"{place} holds the published .pth files, which are converted before they load. Run `{fetch}{command}`."
 
 
 @strict
@@ -273,6 +320,18 @@ class StyleVARConfig(PreTrainedConfig):
             self.drop_path_rate = 0.1 * self.num_hidden_layers / 24
         self.validate_architecture()
 
+    @classmethod
+    def get_config_dict(
+        cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """As in `PreTrainedConfig`; the published `.pth` files are answered with the command that converts them."""
+        try:
+            return super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+        except OSError as error:
+            if hint := _find_original_weights(pretrained_model_name_or_path, **kwargs):
+                raise OSError(hint) from error
+            raise
+
     def validate_architecture(self):
         """Part of `@strict`-powered validation: the rules that join several fields."""
         for name in ("hidden_size", "num_hidden_layers", "num_attention_heads", "mlp_ratio"):
@@ -330,4 +389,22 @@ class StyleVARConfig(PreTrainedConfig):
         return self.vq_config.image_size
 
 
-__all__ = ["BLEND_ALPHA_SCHEDULES", "StyleVARConfig", "StyleVARVQConfig"]
+def _find_original_weights(
+    place: str | os.PathLike,
+    subfolder: str = "",
+    revision: str | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+    **_: Any,
+) -> str | None:
+    """`original_weights_hint` of a folder, or of a repository if it can be asked what it holds."""
+    folder = os.path.join(place, subfolder)
+    if os.path.isdir(folder):
+        return original_weights_hint(folder)
+    if not local_files_only and not is_offline_mode():
+        with contextlib.suppress(OSError, ValueError):  # unreachable, not there, or no id at all: said already
+            return original_weights_hint(place, HfApi(token=token).list_repo_files(str(place), revision=revision))
+    return None
+
+
+__all__ = ["BLEND_ALPHA_SCHEDULES", "StyleVARConfig", "StyleVARVQConfig", "original_weights_hint"]

@@ -25,12 +25,14 @@ tokens of all scales, `D` width, `H` heads, `C` latent channels, `V` codebook si
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+from huggingface_hub import CommitInfo
 from torch import nn
 from torch.utils.checkpoint import checkpoint
-from transformers import GenerationConfig, PreTrainedModel, ResNetModel
+from transformers import GenerationConfig, ImageProcessingMixin, PreTrainedModel, ResNetModel
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
@@ -583,6 +585,33 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
         self.lm_head = StyleVARScaledLinear(config.hidden_size, config.vq_config.codebook_size, init_gain=0.02)
         self.generation_config = GenerationConfig(**PUBLISHED_SAMPLING)
         self.post_init()
+
+    # Where this package is installed, `stylevar_hf._registration` puts its publishing here.
+    _publish: ClassVar[Callable[..., CommitInfo] | None] = None
+
+    def push_to_hub(
+        self, repo_id: str, *, image_processor: ImageProcessingMixin | None = None, **kwargs: Any
+    ) -> CommitInfo | str:
+        """
+        Upload everything that a user of the model needs in one commit: weights, configs, image processor, card,
+        licence and source files. A card and a processor that the repository has already are kept, unless a processor
+        is given. Loaded as remote code, the model uploads itself alone, as any other.
+
+        Args:
+            repo_id (`str`):
+                `user/name` of the repository; made if missing.
+            image_processor ([`StyleVARImageProcessor`], *optional*):
+                Defaults to the published processing at the model's image size.
+            **kwargs:
+                See [`~stylevar_hf.hub.push_model`]: `commit_message`, `private`, `token`, `revision`, `create_pr`,
+                `max_shard_size`, `license` and others.
+
+        Returns:
+            `huggingface_hub.CommitInfo`
+        """
+        if self._publish is None:
+            return super().push_to_hub(repo_id, **kwargs)
+        return self._publish(repo_id, image_processor=image_processor, **kwargs)
 
     def get_logits(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Normed hidden states `(N, T, D)` to float32 scores `(N, T, V)`; the head runs in float32."""

@@ -14,7 +14,6 @@
 """From pictures to stylised pictures: the `image-style-transfer` pipeline."""
 
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -23,9 +22,9 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import torch
-from huggingface_hub import CommitInfo, HfApi
+from huggingface_hub import CommitInfo
 from transformers import Pipeline
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, cached_file, find_adapter_config_file, is_peft_available
 from transformers.utils.logging import get_logger, tqdm
 
 from .generation_stylevar import StyleVARGenerateOutput, StyleVARReference, StyleVARScaleState, check_sampling
@@ -54,6 +53,11 @@ class StyleVARPipelineOutput(ModelOutput):
 
     images: Any = None
     previews: Any = None
+
+
+def _without_place(hub_kwargs: dict[str, Any]) -> dict[str, Any]:
+    """What holds for every repository; a revision or a subfolder is that of one."""
+    return {name: value for name, value in hub_kwargs.items() if name not in ("revision", "subfolder")}
 
 
 def has_fast_products(dtype: torch.dtype, device: torch.device) -> bool:
@@ -131,6 +135,8 @@ class StyleVARPipeline(Pipeline):
         cls,
         pretrained_model_name_or_path: str | os.PathLike,
         *,
+        adapter: str | os.PathLike | None = None,
+        adapter_kwargs: dict[str, Any] | None = None,
         device: int | str | torch.device | None = None,
         dtype: str | torch.dtype = "auto",
         **kwargs,
@@ -140,7 +146,12 @@ class StyleVARPipeline(Pipeline):
 
         Args:
             pretrained_model_name_or_path (`str` or `os.PathLike`):
-                Folder, or id of a repository on the Hub.
+                Folder, or id of a repository on the Hub. Of an adapter, the base that it names is loaded below it.
+            adapter (`str` or `os.PathLike`, *optional*):
+                Folder or repository of a LoRA adapter for the model; needs `peft`. It stays apart from the weights:
+                `pipe.model.disable_adapters()` shows the base, `save_pretrained` writes the adapter alone.
+            adapter_kwargs (`dict`, *optional*):
+                `revision`, `subfolder` and `token` of the adapter.
             device (`int`, `str` or `torch.device`, *optional*):
                 Where the model runs. Defaults to the first accelerator, or the CPU. Not together with `device_map`.
             dtype (`str` or `torch.dtype`, *optional*, defaults to `"auto"`):
@@ -153,20 +164,38 @@ class StyleVARPipeline(Pipeline):
             [`StyleVARPipeline`]
 
         Raises:
-            OSError: If a file of the checkpoint is missing.
+            ImportError: If there is an adapter and `peft` is not installed.
+            OSError: If a file of the checkpoint is missing, or if it holds the published `.pth` files.
         """
         hub_names = ("revision", "subfolder", "token", "cache_dir", "local_files_only", "force_download")
         hub_kwargs = {name: kwargs[name] for name in hub_names if kwargs.get(name) is not None}
         model_kwargs = {name: value for name, value in kwargs.items() if name not in hub_names}
-        folder = os.path.join(pretrained_model_name_or_path, hub_kwargs.get("subfolder", ""))
-        if os.path.isdir(folder) and not os.path.isfile(os.path.join(folder, "preprocessor_config.json")):
-            logger.warning(f"{folder} has no preprocessor_config.json: pictures are stretched, as published.")
-            image_processor = None
-        else:
-            image_processor = StyleVARImageProcessor.from_pretrained(pretrained_model_name_or_path, **hub_kwargs)
+        # 1. The model, and the adapter on it
+        is_adapter = find_adapter_config_file(str(pretrained_model_name_or_path), **hub_kwargs) is not None
+        if (is_adapter or adapter is not None) and not is_peft_available():
+            name = pretrained_model_name_or_path if adapter is None else adapter
+            raise ImportError(f"{name} is an adapter, which needs peft. Install it with `pip install peft`.")
+        if is_adapter:  # what tells the repository of the adapter from that of its base
+            model_kwargs["adapter_kwargs"] = {
+                name: hub_kwargs[name] for name in ("revision", "subfolder", "token") if name in hub_kwargs
+            }
         model = StyleVARForConditionalGeneration.from_pretrained(
             pretrained_model_name_or_path, dtype=dtype, **hub_kwargs, **model_kwargs
         )
+        places = [(pretrained_model_name_or_path, hub_kwargs)]
+        if is_adapter:
+            places.append((model.config._name_or_path, _without_place(hub_kwargs)))
+        if adapter is not None:
+            load_kwargs = {**_without_place(hub_kwargs), **(adapter_kwargs or {})}
+            model.load_adapter(str(adapter), adapter_kwargs=load_kwargs)
+        # 2. The image processor, from the first place that has one
+        for place, options in places:
+            if cached_file(place, "preprocessor_config.json", **options, _raise_exceptions_for_missing_entries=False):
+                image_processor = StyleVARImageProcessor.from_pretrained(place, **options)
+                break
+        else:
+            logger.warning(f"{places[-1][0]} has no preprocessor_config.json: pictures are stretched, as published.")
+            image_processor = None
         return cls(model=model, image_processor=image_processor, device=device)
 
     def save_pretrained(self, save_directory: str | os.PathLike, max_shard_size: int | str = "50GB") -> None:
@@ -198,10 +227,12 @@ class StyleVARPipeline(Pipeline):
         token: str | bool | None = None,
         revision: str | None = None,
         create_pr: bool = False,
-        max_shard_size: int | str = "50GB",
+        max_shard_size: int | str = "5GB",
+        **kwargs: Any,
     ) -> CommitInfo:
         """
-        Upload the model and the image processor in one commit; the repository is made if missing.
+        Upload the model and the image processor, with card, licence and source files, in one commit; the repository is
+        made if missing, and a card that it has already is kept.
 
         Args:
             repo_id (`str`):
@@ -216,23 +247,25 @@ class StyleVARPipeline(Pipeline):
                 Branch to commit to. Defaults to the main branch.
             create_pr (`bool`, *optional*, defaults to `False`):
                 Whether to open a pull request instead.
-            max_shard_size (`int` or `str`, *optional*, defaults to `"50GB"`):
+            max_shard_size (`int` or `str`, *optional*, defaults to `"5GB"`):
                 Size above which the weights are split into several files.
+            **kwargs:
+                See [`~stylevar_hf.hub.push_model`]: `license`, `base_model`, `datasets` and others.
 
         Returns:
             `huggingface_hub.CommitInfo`
         """
-        api = HfApi(token=token)
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder, max_shard_size=max_shard_size)
-            repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-            return api.upload_folder(
-                repo_id=repo_id,
-                folder_path=folder,
-                commit_message=commit_message,
-                revision=revision,
-                create_pr=create_pr,
-            )
+        return self.model.push_to_hub(
+            repo_id,
+            image_processor=self.image_processor,
+            commit_message=commit_message,
+            private=private,
+            token=token,
+            revision=revision,
+            create_pr=create_pr,
+            max_shard_size=max_shard_size,
+            **kwargs,
+        )
 
     def __call__(
         self,

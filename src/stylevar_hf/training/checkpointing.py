@@ -25,6 +25,8 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint, rotate_checkpoints
 from transformers.utils import logging
 
+from .model_card import PublishingMixin
+
 
 logger = logging.get_logger(__name__)
 
@@ -34,9 +36,10 @@ _FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_MESSAGES = ("no space left", "disk quota exceeded", "file write failed", "storagefull", "unexpected pos")
 
 
-class AtomicCheckpointMixin:
+class AtomicCheckpointMixin(PublishingMixin):
     """
-    For a `Trainer`: every checkpoint is written to `output_dir/.saving` and renamed once it is complete.
+    For a `Trainer`: every checkpoint is written to `output_dir/.saving` and renamed once it is complete. What it
+    publishes is complete, too: see [`PublishingMixin`].
 
     Whatever happens while saving (a full disk, SIGKILL), the checkpoints before stay as they are and no partial one is
     ever resumed from. The seams are `_save_checkpoint`, `_get_output_dir` and `_save`.

@@ -17,7 +17,6 @@ import copy
 import os
 from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import datasets
@@ -42,7 +41,6 @@ from ..modeling_stylevar import StyleVARForConditionalGeneration
 from .callbacks import FiniteLossGuard, SampleGridCallback, ScaleMeter, first_rows, untouched_randomness
 from .checkpointing import AtomicCheckpointMixin
 from .ema import EMACallback
-from .model_card import make_model_card
 from .sft_config import StyleVARSFTConfig
 
 
@@ -75,9 +73,8 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
     * `_remove_unused_columns`, `_set_signature_columns_if_needed`: keep what the collator reads; a target whose codes
       are cached is not decoded.
     * `floating_point_ops`: that of the transformer, counted once.
-    * `create_model_card`: image-to-image.
     * `_save`: the files of the model's own class, sharded or not.
-    * [`AtomicCheckpointMixin`]: a checkpoint is complete or not there.
+    * [`AtomicCheckpointMixin`]: a checkpoint is complete or not there; what is published has a card of its own.
 
     The tokenizer is frozen: evaluation mode, no gradient, not in the optimizer. Drop path and alpha jitter draw from
     each process's own random numbers (all processes start from the same seed), so with either switched on, two
@@ -397,23 +394,6 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
 
     def _unwrapped(self) -> StyleVARForConditionalGeneration:
         return _core(self.accelerator.unwrap_model(self.model))
-
-    def create_model_card(self, model_name: str | None = None, dataset: str | list[str] | None = None, **kwargs: Any):
-        """
-        Write `README.md`: metadata of an image-to-image model, how to use it, how it was trained.
-
-        Args:
-            model_name (`str`, *optional*):
-                Title. Defaults to the name of the repository or folder.
-            dataset (`str` or `list[str]`, *optional*):
-                Hub ids of the training data.
-            **kwargs:
-                `license`, `tags`, `finetuned_from` as in `Trainer`; the others do not apply.
-        """
-        if not self.is_world_process_zero():
-            return
-        card = make_model_card(self, model_name, [dataset] if isinstance(dataset, str) else dataset, kwargs)
-        card.save(Path(self.args.output_dir, "README.md"))
 
 
 def _core(model: nn.Module) -> StyleVARForConditionalGeneration:
