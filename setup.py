@@ -64,6 +64,7 @@ EXTRAS = {
         "evaluate>=0.4.6,<0.5",
         "gradio>=6.31,<7",
         "lpips>=0.1.4,<0.2",
+        "matplotlib>=3.11,<4",
         "peft>=0.21,<0.22",
         "torch-fidelity>=0.4,<0.5",
         "torchmetrics>=1.9,<2",
