@@ -38,6 +38,16 @@ class TestStopwatch:
         assert 0.05 <= total[0] < 0.5
         assert "sleep" not in vars(sleeper)
 
+    def test_processor_seconds_leave_out_waiting(self):
+        class Sleeper:
+            def sleep(self):
+                time.sleep(0.2)
+
+        sleeper = Sleeper()
+        with stopwatch(sleeper, ("sleep",), torch.device("cpu"), clock="process") as total:
+            sleeper.sleep()
+        assert total[0] < 0.1
+
 
 class TestCompareSpeed:
     def test_speedup_is_the_median_of_the_rounds(self):
@@ -118,6 +128,7 @@ class TestCommand:
         "options, message",
         [
             (["--published-code", "x"], "must come with `--vq` and `--checkpoint`"),
+            (["--clock", "process", "--device", "cuda"], "must come with `--device cpu`"),
             (
                 ["--published-code", "x", "--vq", "v", "--checkpoint", "c"],
                 "must be timed on the cpu and with `--model`",

@@ -35,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default="cpu", help="(default: cpu)")
     parser.add_argument("--batch-size", nargs="+", type=_at_least_one, default=[1], metavar="N", help="default: 1")
     parser.add_argument("--repeats", type=_at_least_one, default=3, metavar="N", help="timed rounds (default: 3)")
+    parser.add_argument(
+        "--clock",
+        choices=("wall", "process"),
+        default="wall",
+        help="process: seconds of the processor on one thread, for a machine that does other work (default: wall)",
+    )
     parser.add_argument("--agreement", action="store_true", help="compare the codes of bfloat16 and float32")
     parser.add_argument(
         "--published-code", metavar="DIR", help="a checkout of the published code, to time beside ours"
@@ -50,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("`--published-code` must come with `--vq` and `--checkpoint`: all three or none.")
     if args.published_code and (args.device != "cpu" or not args.model):
         raise ValueError("`--published-code` must be timed on the cpu and with `--model`, the same weights converted.")
+    if args.clock == "process" and args.device != "cpu":
+        raise ValueError("`--clock process` must come with `--device cpu`: it counts the seconds of the processor.")
     from ..benchmark import measure
 
     report = measure(
@@ -61,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
         compare_precision=args.agreement,
         published=(args.published_code, args.vq, args.checkpoint) if args.published_code else None,
         progress=not args.quiet,
+        clock=args.clock,
     )
     sys.stdout.write((json.dumps(report, indent=2) if args.json else _table(report)) + "\n")
     return 0
