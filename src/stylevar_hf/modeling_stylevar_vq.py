@@ -123,6 +123,14 @@ def area_resize(maps: torch.Tensor, side: int) -> torch.Tensor:
     return maps if maps.shape[-1] == side else F.interpolate(maps, size=(side, side), mode="area")
 
 
+def _fast_layout(images: torch.Tensor) -> torch.Tensor:
+    """On a CPU, convolutions in half precision are a fifth faster with the channels last; those in float32 are not."""
+    if images.device.type != "cpu":
+        return images
+    half = images.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
+    return images.contiguous(memory_format=torch.channels_last) if half else images
+
+
 def eager_attention_forward(
     module: nn.Module,
     query: torch.Tensor,
@@ -488,7 +496,8 @@ class StyleVARVQModel(StyleVARVQPreTrainedModel):
     def get_latents(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Pixels `(B, num_channels, H, W)` in [-1, 1] to latents `(B, C, S, S)` before quantisation, in float32."""
         check_pixel_values("pixel_values", pixel_values, self.config)
-        return self.quant_conv(self.encoder(pixel_values.to(self.dtype))).float()
+        hidden_states = self.encoder(_fast_layout(pixel_values.to(self.dtype)))
+        return self.quant_conv(hidden_states).float().contiguous()
 
     def encode(self, pixel_values: torch.Tensor) -> StyleVARVQEncoderOutput:
         """
@@ -510,8 +519,8 @@ class StyleVARVQModel(StyleVARVQPreTrainedModel):
 
     def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents `(B, C, S, S)`, such as `f_hat` after any scale, to float32 pixels in [-1, 1]."""
-        hidden_states = self.post_quant_conv(latents.to(self.dtype))
-        return self.decoder(hidden_states).float().clamp(-1, 1)
+        hidden_states = self.post_quant_conv(_fast_layout(latents.to(self.dtype)))
+        return self.decoder(hidden_states).float().clamp(-1, 1).contiguous()
 
     def decode(self, codes: torch.LongTensor) -> torch.Tensor:
         """
