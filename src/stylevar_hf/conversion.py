@@ -43,7 +43,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import ModelCard
 from torch import nn
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, logging
@@ -75,6 +75,8 @@ from ._conversion_tables import (
     published_layout,
 )
 from .configuration_stylevar import StyleVARConfig
+from .hub.card_facts import architecture_facts
+from .hub.model_card import CardFacts, make_card
 from .image_processing_stylevar import StyleVARImageProcessor
 from .modeling_stylevar import StyleVARForConditionalGeneration
 
@@ -384,41 +386,21 @@ def _write_folder(
 
 
 def _model_card(config: StyleVARConfig, sources: Sequence[str | Path]) -> ModelCard:
-    data = ModelCardData(
-        library_name="transformers",
-        license="other",
-        license_name="see-source-weights",
-        pipeline_tag="image-to-image",
-        tags=["stylevar", "style-transfer", "visual-autoregression", "arxiv:2604.21052"],
-    )
     paths = [Path(source).expanduser() for source in sources]
-    files = "\n".join(f"* `{path.name}` ({path.stat().st_size:,} bytes)" for path in paths)
-    alphas = ", ".join(f"{alpha:g}" for alpha in config.blend_alphas)
-    return ModelCard(f"""---
-{data.to_yaml()}
----
-
-# StyleVAR, depth {config.num_hidden_layers}, {config.image_size}x{config.image_size}
-
-Reference-based style transfer by visual autoregression ([arXiv 2604.21052](https://arxiv.org/abs/2604.21052)),
-converted by `stylevar-hf` from
-
-{files}
-
-The files do not say how style and content are blended; this conversion set `blend_alphas` to
-({alphas}).
-
-```python
-from stylevar_hf import StyleVARPipeline
-
-pipe = StyleVARPipeline.from_pretrained("path/to/this/folder")
-image = pipe("content.jpg", "style.jpg", seed=0)
-```
-
-## License
-
-The conversion changes names and layout only: these weights keep the licence of the files they come from.
-""")
+    files = ", ".join(f"`{path.name}` ({path.stat().st_size:,} bytes)" for path in paths)
+    return make_card(
+        CardFacts(
+            name=f"StyleVAR, depth {config.num_hidden_layers}, {config.image_size}x{config.image_size}",
+            image_size=config.image_size,
+            summary=f"Converted by `stylevar convert` from {files}. The files do not say how style and content are "
+            "blended; the conversion set `blend_alphas`.",
+            architecture=architecture_facts(config),
+            license="other",
+            license_name="see-source-weights",
+            license_text="The conversion changes names and layout only: the weights keep the licence of the files "
+            "that they come from.",
+        )
+    )
 
 
 # The way back
