@@ -112,7 +112,7 @@ def stylize(
             "live": gr.update(visible=False),
             "compare": gr.update(visible=True, value=_comparison(content_image, frame.images[0])),
             "variants": gr.update(
-                visible=num_images > 1, value=[(file, str(seed + k)) for k, file in enumerate(files)]
+                visible=num_images > 1, value=[(file, str(k)) for k, file in enumerate(files, start=1)]
             ),
             "download": gr.update(value=files[0], interactive=True),
             "status": f"Painted in {seconds:.1f} s. Seed {seed}. Drag the handle to compare.",

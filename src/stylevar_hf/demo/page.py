@@ -52,9 +52,11 @@ CSS = """
 #live img {width: 100%; height: 100%; object-fit: contain}
 footer {display: none !important}
 #gallery, #gallery .grid-wrap, #gallery .grid-container {min-height: 0 !important; height: auto !important}
+#gallery .grid-container {padding-top: 26px}
 #examples thead {display: none}
-#examples tbody {display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr))}
-#examples tr {display: flex; background: none}
+#examples tbody {display: grid; grid-template-columns: repeat(auto-fill, minmax(160px, 1fr)); gap: 8px 4px}
+#examples tr {display: flex; background: none !important; border: none !important}
+#examples td {padding: 1px !important; border: none !important}
 @media (max-width: 640px) {
   .gradio-container {padding: 10px !important}
   #inputs {gap: 8px}

@@ -96,15 +96,16 @@ def paint(
         finally:
             frames.put(None)
 
-    with ThreadPoolExecutor(1, thread_name_prefix="stylevar-paint") as pool:
+    pool = ThreadPoolExecutor(1, thread_name_prefix="stylevar-paint")
+    try:
         future = pool.submit(work)
-        try:
-            while (frame := frames.get()) is not None:
-                yield frame
-        finally:
-            stop.set()
-    last = pipe.model.config.num_scales
-    yield Frame(last, last, _side(pipe, last - 1), future.result(), done=True)
+        while (frame := frames.get()) is not None:
+            yield frame
+        last = pipe.model.config.num_scales
+        yield Frame(last, last, _side(pipe, last - 1), future.result(), done=True)
+    finally:
+        stop.set()
+        pool.shutdown(wait=False)  # whoever closes the iterator may be the server's event loop
 
 
 def _side(pipe: StyleVARPipeline, scale_index: int) -> int:

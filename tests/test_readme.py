@@ -1,0 +1,381 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Every Python and shell block of the documents runs, on tiny stand-ins for the weights and the data that it names.
+
+A block starts in a folder of its own, filled by the fixture `stand_ins`. The Python blocks of a document share their
+names, in order. `pip` and `make` only check what they are asked for. What a block needs beyond that is in `BLOCKS`,
+by its first line that is no comment; so is the reason of a block that cannot run.
+"""
+
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest import mock
+
+import datasets
+import numpy as np
+import PIL.Image
+import pytest
+import setuptools
+import torch
+from test_conversion import STATE, VAR_STATE, VQ_STATE, _torchvision_resnet
+
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = ("README.md",)
+BLOCK_SECONDS = 900  # many times what any block takes; a server would never end
+RUN, SHOWN = {"bash", "python"}, {"bibtex", "json", "text", "yaml"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: where it is, its language, its text."""
+
+    document: str
+    line: int
+    language: str
+    text: str
+
+    @property
+    def first_line(self) -> str:
+        return next(line.strip() for line in self.text.splitlines() if line.strip() and line.strip()[0] != "#")
+
+    def __str__(self) -> str:
+        return f"{self.document}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """
+    What is different when a block runs here.
+
+    Args:
+        not_run (`str`, *optional*): Why the block is not run at all.
+        without (`tuple[str, ...]`): Stand-ins that the block makes itself.
+        changes (`dict[str, str]`): Texts of the block and what takes their place; each must occur in it.
+        names (`Callable[[], dict]`): Names that the text before a Python block speaks of.
+        makes (`tuple[str, ...]`): Files and folders that must be there afterwards.
+    """
+
+    not_run: str | None = None
+    without: tuple[str, ...] = ()
+    changes: dict[str, str] = field(default_factory=dict)
+    names: Callable[[], dict] = dict
+    makes: tuple[str, ...] = ()
+
+
+def pixel_values() -> dict:
+    names = ("content_pixel_values", "style_pixel_values", "target_pixel_values")
+    return {name: torch.linspace(-1, 1, 3 * 16 * 16).reshape(1, 3, 16, 16) for name in names}
+
+
+def trainer_names() -> dict:
+    from peft import LoraConfig
+
+    return {"triplets": make_triplets(), "LoraConfig": LoraConfig}
+
+
+# One short step on the CPU; the published batch is for a large GPU.
+ONE_STEP = "--max_steps 1 --use_cpu --report_to none"
+LADDER = "--blend-alphas 0.2,0.4,0.6,0.8"  # the stand-ins have four scales, the schedules with a name ten
+
+BLOCKS = {
+    'pip install -e ".[test]"': Preparation(makes=("out.png",)),
+    "python -m pytest": Preparation(not_run="these are the tests"),
+    "from stylevar_hf import StyleVARForConditionalGeneration": Preparation(names=pixel_values),
+    "stylevar convert --vq vae_ch160v4096z32.pth --model StyleVAR_SFT.pth --output stylevar-sft": Preparation(
+        without=("stylevar-sft",),
+        changes={"--output stylevar-sft": f"--output stylevar-sft {LADDER}"},
+        makes=("stylevar-sft/model.safetensors", "out.png"),
+    ),
+    "stylevar stylize photos/ painting.jpg -o out/ --batch-size 4 --output-size content --model stylevar-sft": (
+        Preparation(makes=("out/one__painting.png", "out/two__painting.png"))
+    ),
+    "stylevar convert --vq vae_ch160v4096z32.pth --var var_d20.pth --resnet resnet18.pth --output start": Preparation(
+        changes={
+            "--output start\n": f"--output start {LADDER}\n",
+            "ddp.yaml": "ddp_cpu.yaml --num_processes 1",
+            "--bf16 --per_device_train_batch_size 4": "--per_device_train_batch_size 1",  # rarely in a CPU's hardware
+            "--output_dir stylevar-sft": f"--output_dir sft {ONE_STEP}",
+            "--output_dir my-style": f"--output_dir my-style {ONE_STEP}",
+        },
+        makes=("start/model.safetensors", "sft/model.safetensors", "my-style/adapter_model.safetensors"),
+    ),
+    'pip install -e ".[rl]"': Preparation(
+        changes={
+            "stylevar download-dreamsim --cache-dir dreamsim": "stylevar download-dreamsim --help",  # no network
+            "--reward_funcs dreamsim:cache_dir=dreamsim": "--reward_funcs ssim",
+            "accelerate launch": "accelerate launch --cpu --num_processes 1",
+            "--output_dir stylevar-grpo": f"--output_dir stylevar-grpo {ONE_STEP} --num_generations 2 "
+            "--per_device_train_batch_size 2 --gradient_accumulation_steps 1 --lora_r 2",
+        },
+        makes=("stylevar-grpo/adapter_model.safetensors",),
+    ),
+    "from stylevar_hf import DreamSimReward, StyleVARGRPOConfig, StyleVARGRPOTrainer": Preparation(
+        names=trainer_names
+    ),
+    "stylevar benchmark --model stylevar-sft --batch-size 1 4 \\": Preparation(
+        changes={  # the published code is no package
+            "--batch-size 1 4": "--batch-size 1 --repeats 1",
+            "--published-code StyleVAR --vq vae_ch160v4096z32.pth --checkpoint StyleVAR_SFT.pth": "--quiet",
+        }
+    ),
+}
+
+
+def blocks_of(document: str) -> list[Block]:
+    """The fenced blocks of a Markdown file."""
+    blocks, lines = [], (ROOT / document).read_text(encoding="utf-8").splitlines()
+    start = None
+    for number, line in enumerate(lines, start=1):
+        if start is None and line.lstrip().startswith("```"):
+            start = number
+        elif start is not None and line.strip() == "```":
+            text = textwrap.dedent("\n".join(lines[start : number - 1])) + "\n"
+            blocks.append(Block(document, start, lines[start - 1].strip().strip("`").strip(), text))
+            start = None
+    assert start is None, f"{document}:{start}: the block does not end"
+    return blocks
+
+
+ALL_BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document)]
+
+
+def make_triplets(count: int = 8) -> datasets.Dataset:
+    """Different contents, so that some are for training and some for validation."""
+    rng = np.random.default_rng(0)
+    columns = {
+        name: [PIL.Image.fromarray(pixels) for pixels in rng.integers(0, 256, (count, 20, 20, 3), dtype=np.uint8)]
+        for name in ("content", "style", "target")
+    }
+    features = datasets.Features({name: datasets.Image() for name in columns})
+    return datasets.Dataset.from_dict(columns, features=features)
+
+
+def write_pictures(folder: Path) -> None:
+    """The photographs and paintings that the documents speak of, and both large data sets in small."""
+    rng = np.random.default_rng(1)
+
+    def write(name: str) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)).save(path)
+
+    for name in ("photo.jpg", "painting.jpg", "a.jpg", "b.jpg", "c.jpg", "content.jpg", "style.jpg"):
+        write(name)
+    write("photos/one.jpg")
+    write("photos/two.jpg")
+    write("data/omnistyle/style/oil.png")
+    for k in range(8):
+        write(f"data/omnistyle/content/room {k}.png")
+        write(f"data/omnistyle/target/room {k}.png&&oil.png.png")
+        for field_number in (1, 2, 3, 4):
+            write(f"data/imagepulse/s{k}/{field_number}.png")
+        images = ", ".join(f'"image_{n}": "{n}.png"' for n in (1, 2, 3, 4))
+        (folder / f"data/imagepulse/s{k}/meta.json").write_text(f'{{{images}, "artifacts_in_image_2": false}}')
+
+
+def write_published_weights(folder: Path) -> None:
+    """Tiny files in the layout of the published ones and under their names."""
+    files = {
+        "vae_ch160v4096z32.pth": VQ_STATE,
+        "StyleVAR_SFT.pth": STATE,
+        "StyleVAR-GRPO.pth": STATE,
+        "var_d20.pth": VAR_STATE,
+        "resnet18.pth": _torchvision_resnet(),
+    }
+    for name, state in files.items():
+        torch.save(state, folder / name)
+
+
+def known_extras() -> dict[str, list[str]]:
+    """What setup.py declares."""
+    with mock.patch.object(setuptools, "setup") as setup:
+        runpy.run_path(str(ROOT / "setup.py"))
+    return setup.call_args.kwargs["extras_require"]
+
+
+PIP = """
+import re, sys
+
+extras = {extras!r}
+command, *targets = [word for word in sys.argv[1:] if word not in ("-e", "-U", "--upgrade")]
+for target in targets:
+    match = re.fullmatch(r"(?:[.]|stylevar-hf)(?:[[]([a-z, ]+)[]])?", target)
+    if command != "install" or match is None:
+        sys.exit(f"pip: the documents install this package only, not {{target!r}}")
+    for extra in filter(None, (match[1] or "").split(",")):
+        if extra.strip() not in extras:
+            sys.exit(f"pip: setup.py has no extra {{extra.strip()!r}}, only {{extras}}")
+"""
+
+
+def write_commands(folder: Path) -> None:
+    """Commands of this environment, and the two that only check what they are asked for."""
+    run = f'exec "{sys.executable}"'
+    scripts = {
+        "python": f'{run} "$@"',
+        "stylevar": f'{run} -m stylevar_hf.cli "$@"',
+        "accelerate": f'{run} -m accelerate.commands.accelerate_cli "$@"',
+        "make": 'exec "$(PATH="${PATH#*:}" command -v make)" --dry-run "$@"',
+        "pip": f'{run} "$(dirname "$0")/pip.py" "$@"',
+    }
+    folder.mkdir()
+    for name, script in scripts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    (folder / "pip.py").write_text(PIP.format(extras=sorted(known_extras())))
+
+
+@pytest.fixture(scope="module")
+def stand_ins(tmp_path_factory, tiny_model_dir) -> Path:
+    """Everything that the documents take for granted, tiny."""
+    folder = tmp_path_factory.mktemp("stand-ins")
+    write_pictures(folder)
+    write_published_weights(folder)
+    make_triplets().save_to_disk(folder / "my-triplets")
+    shutil.copytree(tiny_model_dir, folder / "stylevar-sft")
+    write_commands(folder / "bin")
+    for name in ("examples", "Makefile", "setup.py", "pyproject.toml"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+@pytest.fixture
+def sandbox(stand_ins, tmp_path, monkeypatch) -> Path:
+    """A copy of the stand-ins as the current folder."""
+    folder = tmp_path / "sandbox"
+    shutil.copytree(stand_ins, folder, symlinks=True)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def names_so_far() -> dict[str, dict]:
+    """What the Python blocks of each document have defined."""
+    return {}
+
+
+def prepared(block: Block, preparation: Preparation, sandbox: Path) -> str:
+    """The text of a block as it runs here."""
+    text = block.text
+    for old, new in preparation.changes.items():
+        assert old in text, f"{block}: `BLOCKS` changes {old!r}, which the block does not contain any more"
+        text = text.replace(old, new)
+    for name in preparation.without:
+        path = sandbox / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return text.replace("/data/", f"{sandbox}/data/")
+
+
+def run_bash(text: str, sandbox: Path, block: Block) -> None:
+    environment = {
+        **os.environ,
+        "PATH": f"{sandbox / 'bin'}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT / "src"),
+        "ACCELERATE_USE_CPU": "true",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    result = subprocess.run(
+        ["timeout", str(BLOCK_SECONDS), "bash", "-euo", "pipefail", "-c", text],
+        cwd=sandbox,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode != 124, f"{block}: still running after {BLOCK_SECONDS} s. {explained(block)}"
+    assert result.returncode == 0, f"{explained(block)}\n{result.stdout[-2000:]}\n{result.stderr[-4000:]}"
+
+
+def run_python(text: str, block: Block, names: dict) -> None:
+    code = compile("\n" * block.line + text, str(ROOT / block.document), "exec")
+    try:
+        exec(code, names)
+    except Exception as error:
+        raise AssertionError(f"{explained(block)}\n{type(error).__name__}: {error}") from error
+
+
+def explained(block: Block) -> str:
+    return (
+        f"{block} failed. Mend it; or, if it needs files, names or other arguments to run on a bare machine, say so "
+        f"in tests/test_readme.py: BLOCKS[{block.first_line!r}] = Preparation(...)."
+    )
+
+
+class TestDocuments:
+    @pytest.mark.parametrize("block", [block for block in ALL_BLOCKS if block.language in RUN], ids=str)
+    @pytest.mark.slow
+    def test_block_runs(self, block, sandbox, names_so_far):
+        preparation = BLOCKS.get(block.first_line, Preparation())
+        if preparation.not_run:
+            pytest.skip(f"{block}: {preparation.not_run}")
+        text = prepared(block, preparation, sandbox)
+        if block.language == "bash":
+            run_bash(text, sandbox, block)
+        else:
+            names = names_so_far.setdefault(block.document, {"__name__": "__main__"})
+            names.update(preparation.names())
+            run_python(text, block, names)
+        for name in preparation.makes:
+            assert (sandbox / name).exists(), f"{block} did not make {name}"
+
+    def test_every_block_says_what_it_is(self):
+        unknown = {str(block): block.language for block in ALL_BLOCKS if block.language not in RUN | SHOWN}
+        assert not unknown, f"blocks in these languages are neither run nor known: {unknown}"
+
+    def test_every_preparation_is_needed(self):
+        first_lines = {block.first_line for block in ALL_BLOCKS if block.language in RUN}
+        assert not BLOCKS.keys() - first_lines, "no block starts with these lines any more: remove them from `BLOCKS`"
+
+
+class TestMachinery:
+    """What would let a broken block pass."""
+
+    @staticmethod
+    def block(language: str, text: str) -> Block:
+        return Block("README.md", 1, language, text)
+
+    @pytest.mark.parametrize(
+        ("command", "message"),
+        [
+            ('pip install -e ".[nothing]"', "no extra 'nothing'"),
+            ("pip install leftpad", "not 'leftpad'"),
+            ("pip uninstall stylevar-hf", "not 'stylevar-hf'"),
+            ("false\ntrue", "BLOCKS\\['false'\\] = "),
+            ("make no-such-target", "no-such-target"),
+        ],
+    )
+    def test_wrong_command_fails(self, command, message, sandbox):
+        with pytest.raises(AssertionError, match=message):
+            run_bash(command, sandbox, self.block("bash", command))
+
+    def test_right_commands_pass(self, sandbox):
+        commands = 'pip install -e ".[test,quality]"\npip install .\nmake style\n'
+        run_bash(commands, sandbox, self.block("bash", commands))
+
+    def test_broken_python_names_its_line(self):
+        with pytest.raises(AssertionError, match="README.md:1 failed.*\n.*NameError: name 'nowhere'"):
+            run_python("nowhere\n", self.block("python", "nowhere\n"), {})
+
+    def test_change_that_no_longer_applies_fails(self, sandbox):
+        block = self.block("bash", "stylevar --version\n")
+        with pytest.raises(AssertionError, match="does not contain any more"):
+            prepared(block, Preparation(changes={"--help": "-h"}), sandbox)
