@@ -95,7 +95,7 @@ def make_images(count: int, height: int, width: int, seed: int) -> torch.Tensor:
 
 
 class TestAdaIN:
-    @pytest.mark.parametrize("alpha", [None, 0.0, 1.0])
+    @pytest.mark.parametrize("alpha", [None, 0, 1.0])
     def test_equals_an_independent_computation(self, alpha, parts, model):
         content, style = make_images(2, 29, 40, 0), make_images(2, 24, 33, 1)
         encoder, decoder = parts
@@ -153,6 +153,7 @@ class TestAdaIN:
     def test_alpha_of_the_config_is_checked(self):
         with pytest.raises(Exception, match=r"`alpha` must be a number in \[0, 1\], but got 2.0"):
             AdaINConfig(alpha=2.0)
+        assert AdaINConfig(alpha=1).alpha == 1
 
     def test_too_small(self, model):
         with pytest.raises(ValueError, match=r"`style_images` must be at least 9 x 9 pixels, but got \(8, 16\)"):

@@ -65,7 +65,7 @@ class AdaINConfig(PreTrainedConfig):
 
     model_type = "stylevar_adain"
 
-    alpha: float = 1.0
+    alpha: float | int = 1.0
     encoder_digest: str | None = None
 
     def validate_alpha(self) -> None:

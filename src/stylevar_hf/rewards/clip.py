@@ -36,6 +36,8 @@ class CLIPReward(Reward):
             The column to compare with.
         scale, batch_size, device:
             As for every [`Reward`].
+        local_files_only (`bool`, *optional*, defaults to `False`):
+            Whether a model that is not on this machine is left there rather than downloaded.
 
     Raises:
         OSError: When it is prepared, if the model is neither here nor to be had.
@@ -50,15 +52,22 @@ class CLIPReward(Reward):
         scale: float = 1.0,
         batch_size: int = 16,
         device: str | torch.device | None = None,
+        local_files_only: bool = False,
     ):
         super().__init__(reference=reference, scale=scale, batch_size=batch_size, device=device)
         self.model = str(model)
+        self.local_files_only = local_files_only
 
     def load_network(self, device: torch.device) -> nn.Module:
         from transformers import CLIPVisionModelWithProjection
 
+        class ImageEncoder(CLIPVisionModelWithProjection):
+            _keys_to_ignore_on_load_unexpected = [r"^text_", r"^logit_scale$"]  # the other half of CLIP, no news
+
         try:
-            network = CLIPVisionModelWithProjection.from_pretrained(self.model, dtype=torch.float32)
+            network = ImageEncoder.from_pretrained(
+                self.model, dtype=torch.float32, local_files_only=self.local_files_only
+            )
         except OSError as error:
             from huggingface_hub.constants import HF_HUB_CACHE
 

@@ -14,6 +14,7 @@
 """How alike the image and the target are, place by place: SSIM and LPIPS."""
 
 import math
+import os
 import warnings
 
 import torch
@@ -95,10 +96,12 @@ class LPIPSReward(Reward):
             The column to compare with.
         scale, batch_size, device:
             As for every [`Reward`].
+        weights (`str` or `os.PathLike`, *optional*):
+            torchvision's weights of the network. Defaults to where torchvision keeps them.
 
     Raises:
         ModuleNotFoundError: If `lpips` is not installed.
-        FileNotFoundError: If torchvision's weights of the network are not on this machine.
+        FileNotFoundError: If the weights are not on this machine.
     """
 
     name = "lpips"
@@ -111,6 +114,7 @@ class LPIPSReward(Reward):
         scale: float = 1.0,
         batch_size: int = 16,
         device: str | torch.device | None = None,
+        weights: str | os.PathLike | None = None,
     ):
         super().__init__(reference=reference, scale=scale, batch_size=batch_size, device=device)
         if network not in PERCEPTUAL_WEIGHT_FILES:
@@ -118,15 +122,12 @@ class LPIPSReward(Reward):
                 f"`network` must be one of {', '.join(PERCEPTUAL_WEIGHT_FILES)}, but got {network!r}. Choose one."
             )
         self.network = network
-        require_weights(self.name, PERCEPTUAL_WEIGHT_FILES[network])
+        self.weights = weights
+        require_weights(self.name, PERCEPTUAL_WEIGHT_FILES[network], weights)
 
     def load_network(self, device: torch.device) -> nn.Module:
-        import lpips
-
-        require_weights(self.name, PERCEPTUAL_WEIGHT_FILES[self.network])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torchvision's about how lpips asks for weights
-            return lpips.LPIPS(net=self.network, verbose=False).requires_grad_(False).eval().to(device)
+        path = require_weights(self.name, PERCEPTUAL_WEIGHT_FILES[self.network], self.weights)
+        return build_lpips(self.network, path).to(device)
 
     def describe(self, images: torch.Tensor) -> torch.Tensor:
         return images
@@ -135,4 +136,27 @@ class LPIPSReward(Reward):
         return -self._network(descriptions, references, normalize=True).flatten()
 
 
-__all__ = ["LPIPSReward", "SSIMReward", "structural_similarity_map"]
+def build_lpips(network: str, path: str | os.PathLike) -> nn.Module:
+    """
+    The package's LPIPS, frozen and in evaluation mode.
+
+    Args:
+        network (`str`): `"vgg"`, `"alex"` or `"squeeze"`.
+        path (`str` or `os.PathLike`): torchvision's weights of that network; those of the classifier are not read.
+
+    Returns:
+        `nn.Module`: Takes two batches `(B, 3, H, W)` in [0, 1] and `normalize=True`, gives `(B, 1, 1, 1)`.
+    """
+    import lpips
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torchvision's about how lpips asks for weights
+        model = lpips.LPIPS(net=network, pnet_rand=True, verbose=False)
+    weights = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    # The package has torchvision's layers in slices: `slice2.5.weight` is torchvision's `features.5.weight`.
+    names = {key: f"features.{key.partition('.')[2]}" for key in model.net.state_dict()}
+    model.net.load_state_dict({key: weights[name] for key, name in names.items()})
+    return model.requires_grad_(False).eval()
+
+
+__all__ = ["LPIPSReward", "SSIMReward", "build_lpips", "structural_similarity_map"]

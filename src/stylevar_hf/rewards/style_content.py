@@ -13,6 +13,7 @@
 # limitations under the License.
 """Style and content losses of VGG-19 (Gatys et al. 2016) as rewards, as the published evaluation defines them."""
 
+import os
 from collections.abc import Sequence
 
 import torch
@@ -76,12 +77,14 @@ class _VGGReward(Reward):
         scale: float = 1.0,
         batch_size: int = 16,
         device: str | torch.device | None = None,
+        weights: str | os.PathLike | None = None,
     ):
         super().__init__(reference=reference, scale=scale, batch_size=batch_size, device=device)
-        require_weights(self.name, VGG19_FILE)
+        self.weights = weights
+        require_weights(self.name, VGG19_FILE, weights)
 
     def load_network(self, device: torch.device) -> nn.Module:
-        return VGG19Features(self.layers, require_weights(self.name, VGG19_FILE)).to(device)
+        return VGG19Features(self.layers, require_weights(self.name, VGG19_FILE, self.weights)).to(device)
 
     def _features(self, images: torch.Tensor) -> list[torch.Tensor]:
         if min(images.shape[-2:]) < 16:
@@ -105,6 +108,8 @@ class GramStyleReward(_VGGReward):
             The column to compare with.
         scale, batch_size, device:
             As for every [`Reward`].
+        weights (`str` or `os.PathLike`, *optional*):
+            torchvision's weights of VGG-19. Defaults to where torchvision keeps them.
 
     Raises:
         ModuleNotFoundError: If `torchvision` is not installed.
@@ -133,6 +138,8 @@ class ContentReward(_VGGReward):
             The column to compare with.
         scale, batch_size, device:
             As for every [`Reward`].
+        weights (`str` or `os.PathLike`, *optional*):
+            torchvision's weights of VGG-19. Defaults to where torchvision keeps them.
 
     Raises:
         ModuleNotFoundError: If `torchvision` is not installed.

@@ -15,7 +15,8 @@
 
 import abc
 import itertools
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 
 import datasets
 import evaluate
@@ -24,12 +25,11 @@ import PIL.Image
 import torch
 
 from ...data._messages import invalid
-from ...rewards.base import require_packages
+from ...rewards.base import Reward, require_packages
 from .registry import MetricInfo, get_metric_info
 
 
 Picture = PIL.Image.Image | np.ndarray
-REDUCTIONS = ("mean", "none")
 
 INPUTS_DESCRIPTION = """
 Args:
@@ -46,6 +46,8 @@ class ImageMetric(evaluate.Metric, abc.ABC):
     A metric of `evaluate` over pictures.
 
     Args:
+        weights (`str` or `os.PathLike`, *optional*):
+            The network's weights, a file or a folder. Defaults to where the library that defines it keeps them.
         device (`str` or `torch.device`, *optional*, defaults to the CPU):
             Where to compute.
         batch_size (`int`, *optional*, defaults to 16):
@@ -62,13 +64,15 @@ class ImageMetric(evaluate.Metric, abc.ABC):
 
     key: str  # the name in the registry
     inputs: tuple[str, ...] = ("predictions", "references")
-    same_size = True  # whether what is compared must be of one size
+    same_size: tuple[str, ...] = ("references",)  # inputs that must be of the size of the predictions
     min_side = 1
     packages: tuple[str, ...] = ()
+    takes_weights = True
 
     def __init__(
         self,
         *args,
+        weights: str | os.PathLike | None = None,
         device: str | torch.device | None = None,
         batch_size: int = 16,
         local_files_only: bool = False,
@@ -76,8 +80,13 @@ class ImageMetric(evaluate.Metric, abc.ABC):
     ):
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise invalid("batch_size", "a positive integer", repr(batch_size), "Lower it at most to 1.")
+        if weights is not None and not self.takes_weights:
+            raise invalid(
+                "weights", f"None for the metric {self.key!r}, which has none", repr(weights), "Leave it out."
+            )
         require_packages(self.key, self.packages, what="metric", extra="eval")
         super().__init__(*args, **options)
+        self.weights = weights
         self.device = torch.device("cpu" if device is None else device)
         self.batch_size = batch_size
         self.local_files_only = local_files_only
@@ -97,6 +106,10 @@ class ImageMetric(evaluate.Metric, abc.ABC):
             features=datasets.Features({name: datasets.Image() for name in self.inputs}),
             reference_urls=list(urls),
         )
+
+    @abc.abstractmethod
+    def _compute(self, **inputs):
+        """Lists of pictures by the names of the inputs, and `reduction`, to a dict with the one key `self.key`."""
 
     # 1. Weights
 
@@ -148,7 +161,7 @@ class ImageMetric(evaluate.Metric, abc.ABC):
                 if min(picture.size) < self.min_side:
                     rule = f"at least {self.min_side} x {self.min_side} pixels for the metric {self.key!r}"
                     raise invalid(name, rule, f"{picture.width} x {picture.height}", "Enlarge them.")
-                if self.same_size and picture.size != first.size:
+                if name in self.same_size and picture.size != first.size:
                     got = f"{picture.width} x {picture.height} and {first.width} x {first.height}"
                     raise invalid(
                         name, f"of the size of `predictions` for the metric {self.key!r}", got, "Resize them."
@@ -163,6 +176,19 @@ class ImageMetric(evaluate.Metric, abc.ABC):
             for batch in _batched(alike, self.batch_size):
                 yield [to_tensor(pictures).to(self.device) for pictures in zip(*batch, strict=True)]
 
+    @torch.no_grad()
+    def _values(self, measure: Callable[..., torch.Tensor], *columns: Sequence[PIL.Image.Image]) -> list[float]:
+        """What a function of batches `(B, 3, H, W)`, one for each column, to `(B,)` gives for each row."""
+        with torch.autocast(self.device.type, enabled=False):
+            parts = [measure(*batch).double() for batch in self._same_size_batches(*columns)]
+        return torch.cat(parts).tolist()
+
+    @torch.no_grad()
+    def _features(self, network: torch.nn.Module, pictures: Sequence[PIL.Image.Image]) -> torch.Tensor:
+        """What a network makes of each picture, `(N, D)`, in batches."""
+        with torch.autocast(self.device.type, enabled=False):
+            return torch.cat([network(batch) for (batch,) in self._same_size_batches(pictures)])
+
 
 class PairedImageMetric(ImageMetric):
     """A metric with one value for each image and its reference."""
@@ -172,24 +198,34 @@ class PairedImageMetric(ImageMetric):
         """Two batches `(B, 3, H, W)` in [0, 1] to values `(B,)`."""
 
     def _compute(self, predictions, references, reduction: str = "mean") -> dict[str, float | list[float]]:
-        values = self._values(predictions, references)
-        return {self.key: reduce_values(values, reduction)}
-
-    @torch.no_grad()
-    def _values(self, predictions, references) -> list[float]:
+        check_reduction(self.key, reduction)
         self.prepare()
-        values = []
-        with torch.autocast(self.device.type, enabled=False):
-            for batch in self._same_size_batches(predictions, references):
-                values += self._measure(*batch).double().tolist()
-        return values
+        values = self._values(self._measure, predictions, references)
+        return {self.key: float(np.mean(values)) if reduction == "mean" else values}
 
 
-def reduce_values(values: list[float], reduction: str) -> float | list[float]:
-    """The mean, or the values as they are. Raises `ValueError` if there is no such reduction."""
-    if reduction not in REDUCTIONS:
-        raise invalid("reduction", f"one of {', '.join(REDUCTIONS)}", repr(reduction), "Choose one.")
-    return float(np.mean(values)) if reduction == "mean" else values
+class RewardMetric(PairedImageMetric):
+    """A metric that is the value of a reward without its scale and, where less is better, without its sign."""
+
+    @abc.abstractmethod
+    def _build_reward(self) -> Reward:
+        """The reward, with the weights of this metric."""
+
+    def _load(self) -> None:
+        self._reward = self._build_reward()
+        self._reward.prepare(self.device)
+
+    def _measure(self, predictions: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
+        values = self._reward.compare(self._reward.describe(predictions), self._reward.describe(references))
+        return values if self.metric_info.higher_is_better else (-values).clamp(min=0)
+
+
+def check_reduction(key: str, reduction: str, allowed: Sequence[str] = ("mean", "none")) -> None:
+    """Raises `ValueError` unless the metric has that reduction."""
+    if reduction not in allowed:
+        raise invalid(
+            "reduction", f"one of {', '.join(allowed)} for the metric {key!r}", repr(reduction), "Choose another."
+        )
 
 
 def to_pil(picture: Picture, name: str) -> PIL.Image.Image:
@@ -219,4 +255,12 @@ def _batched(items, size: int) -> Iterator[tuple]:
         yield batch
 
 
-__all__ = ["INPUTS_DESCRIPTION", "ImageMetric", "PairedImageMetric", "reduce_values", "to_pil", "to_tensor"]
+__all__ = [
+    "INPUTS_DESCRIPTION",
+    "ImageMetric",
+    "PairedImageMetric",
+    "RewardMetric",
+    "check_reduction",
+    "to_pil",
+    "to_tensor",
+]

@@ -82,7 +82,9 @@ def get_metric_info(name: str) -> MetricInfo:
         ValueError: If there is no such metric; names the one that is spelt most like it.
     """
     if name not in METRICS:
-        near = difflib.get_close_matches(str(name).lower().replace("-", "_"), METRICS, n=1, cutoff=0.0)[0]
+        word = str(name).lower().replace("-", "_")
+        containing = [known for known in METRICS if word and (word in known or known in word)]
+        near = (containing or difflib.get_close_matches(word, METRICS, n=1, cutoff=0.0))[0]
         raise ValueError(f"`name` must be one of {', '.join(METRICS)}, but got {name!r}. Did you mean {near!r}?")
     return METRICS[name]
 

@@ -41,6 +41,7 @@ _CITATION = """
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, INPUTS_DESCRIPTION)
 class PSNR(PairedImageMetric):
     key = "psnr"
+    takes_weights = False
 
     def _info(self):
         return self._describe_module(

@@ -41,6 +41,7 @@ _CITATION = """
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, INPUTS_DESCRIPTION)
 class SSIM(PairedImageMetric):
     key = "ssim"
+    takes_weights = False
     min_side = 11  # the window
 
     def _info(self):

@@ -1,0 +1,90 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""ArtFID of images, contents and styles."""
+
+import evaluate
+
+from stylevar_hf.data._messages import invalid
+from stylevar_hf.evaluation.metrics.base import ImageMetric, check_reduction
+from stylevar_hf.evaluation.metrics.frechet import ART_FILE, ART_REPOSITORY, ART_URL, ArtInception, frechet_distance
+from stylevar_hf.evaluation.metrics.weights import find_hub_weights, find_weights
+from stylevar_hf.rewards.similarity import PERCEPTUAL_WEIGHT_FILES, LPIPSReward
+
+
+_DESCRIPTION = """
+ArtFID: does the image keep the content and have the style? (1 + LPIPS to the content) (1 + FID to the styles), with
+LPIPS by AlexNet and FID by an Inception v3 trained on paintings, on pictures as they are. 1 or more; lower is better.
+One number for all pictures, biased upwards when they are few.
+"""
+
+_INPUTS_DESCRIPTION = """
+Args:
+    predictions (list of PIL.Image.Image or of uint8 arrays of shape (height, width, 3)): the images to judge, two or
+        more.
+    contents (list of the same length): the content of each, of its size.
+    styles (list of the same length): the style of each; of any size.
+Returns:
+    dict: {"artfid": float}
+"""
+
+_CITATION = """
+@inproceedings{wright2022artfid,
+  title={{ArtFID}: Quantitative Evaluation of Neural Style Transfer},
+  author={Wright, Matthias and Ommer, Bj{\\"o}rn},
+  booktitle={GCPR},
+  year={2022}
+}
+"""
+
+
+@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS_DESCRIPTION)
+class ArtFID(ImageMetric):
+    key = "artfid"
+    inputs = ("predictions", "contents", "styles")
+    same_size = ("contents",)
+    min_side = 75  # of Inception v3
+    packages = ("lpips", "torchvision")
+
+    def __init__(self, *args, net: str = "alex", lpips_weights=None, **options):
+        if net not in PERCEPTUAL_WEIGHT_FILES:
+            raise invalid("net", f"one of {', '.join(PERCEPTUAL_WEIGHT_FILES)}", repr(net), "Choose one.")
+        super().__init__(*args, **options)
+        self.net = net
+        self.lpips_weights = lpips_weights
+
+    def _info(self):
+        return self._describe_module(
+            _DESCRIPTION, _CITATION, _INPUTS_DESCRIPTION, ["https://arxiv.org/abs/2207.12280"]
+        )
+
+    def _load(self):
+        path = find_hub_weights(self.key, ART_REPOSITORY, ART_FILE, ART_URL, self.weights, self.local_files_only)
+        file = PERCEPTUAL_WEIGHT_FILES[self.net]
+        lpips_path = find_weights(self.key, file, self.lpips_weights, self.local_files_only, option="lpips_weights")
+        self._network = ArtInception(path).to(self.device)
+        self._lpips = LPIPSReward(self.net, weights=lpips_path)
+        self._lpips.prepare(self.device)
+
+    def _compute(self, predictions, contents, styles, reduction="mean"):
+        check_reduction(self.key, reduction, ("mean",))
+        self.prepare()
+        fid = frechet_distance(*(self._features(self._network, part) for part in (predictions, styles)))
+        distances = self._values(self._lpips_distance, predictions, contents)
+        return {self.key: (1 + sum(distances) / len(distances)) * (1 + fid)}
+
+    def _lpips_distance(self, images, contents):
+        return -self._lpips.compare(self._lpips.describe(images), self._lpips.describe(contents))
+
+
+METRIC = ArtFID

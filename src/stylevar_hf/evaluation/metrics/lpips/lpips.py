@@ -1,0 +1,59 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""LPIPS of images and references."""
+
+import evaluate
+
+from stylevar_hf.data._messages import invalid
+from stylevar_hf.evaluation.metrics.base import INPUTS_DESCRIPTION, RewardMetric
+from stylevar_hf.evaluation.metrics.weights import find_weights
+from stylevar_hf.rewards.similarity import PERCEPTUAL_WEIGHT_FILES, LPIPSReward
+
+
+_DESCRIPTION = """
+LPIPS: do two pictures look alike, place by place? The weighted squared distance of the features of VGG-16 (or AlexNet
+or SqueezeNet: `net`), by the authors' package. 0 or more, 0 for equal pictures; lower is better.
+"""
+
+_CITATION = """
+@inproceedings{zhang2018unreasonable,
+  title={The Unreasonable Effectiveness of Deep Features as a Perceptual Metric},
+  author={Zhang, Richard and Isola, Phillip and Efros, Alexei A and Shechtman, Eli and Wang, Oliver},
+  booktitle={CVPR},
+  year={2018}
+}
+"""
+
+
+@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, INPUTS_DESCRIPTION)
+class LPIPS(RewardMetric):
+    key = "lpips"
+    min_side = 32  # AlexNet and SqueezeNet have nothing left of smaller ones
+    packages = ("lpips", "torchvision")
+
+    def __init__(self, *args, net: str = "vgg", **options):
+        if net not in PERCEPTUAL_WEIGHT_FILES:
+            raise invalid("net", f"one of {', '.join(PERCEPTUAL_WEIGHT_FILES)}", repr(net), "Choose one.")
+        super().__init__(*args, **options)
+        self.net = net
+
+    def _info(self):
+        return self._describe_module(_DESCRIPTION, _CITATION, INPUTS_DESCRIPTION, ["https://arxiv.org/abs/1801.03924"])
+
+    def _build_reward(self):
+        file = PERCEPTUAL_WEIGHT_FILES[self.net]
+        return LPIPSReward(self.net, weights=find_weights(self.key, file, self.weights, self.local_files_only))
+
+
+METRIC = LPIPS

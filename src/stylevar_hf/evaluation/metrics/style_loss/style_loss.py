@@ -1,0 +1,53 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Gram matrix style loss of images to styles."""
+
+import evaluate
+
+from stylevar_hf.evaluation.metrics.base import INPUTS_DESCRIPTION, RewardMetric
+from stylevar_hf.evaluation.metrics.weights import find_weights
+from stylevar_hf.rewards.style_content import VGG19_FILE, GramStyleReward
+
+
+_DESCRIPTION = """
+Style loss: are the statistics of VGG-19's features those of the style? The sum over the convolutions at torchvision's
+indices 0, 5, 10, 19 and 28 (before ReLU) of the mean squared difference of the Gram matrices, each divided by c h w.
+0 or more, 0 for equal pictures; lower is better. The sizes of an image and its style may differ.
+"""
+
+_CITATION = """
+@article{gatys2015neural,
+  title={A Neural Algorithm of Artistic Style},
+  author={Gatys, Leon A and Ecker, Alexander S and Bethge, Matthias},
+  journal={arXiv preprint arXiv:1508.06576},
+  year={2015}
+}
+"""
+
+
+@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, INPUTS_DESCRIPTION)
+class StyleLoss(RewardMetric):
+    key = "style_loss"
+    same_size = ()
+    min_side = 16  # four poolings
+    packages = ("torchvision",)
+
+    def _info(self):
+        return self._describe_module(_DESCRIPTION, _CITATION, INPUTS_DESCRIPTION, ["https://arxiv.org/abs/1508.06576"])
+
+    def _build_reward(self):
+        return GramStyleReward(weights=find_weights(self.key, VGG19_FILE, self.weights, self.local_files_only))
+
+
+METRIC = StyleLoss
