@@ -282,6 +282,12 @@ class TestBootstrapMean:
         repeated = bootstrap_mean(np.repeat(values, 10), groups=np.repeat(np.arange(50), 10))
         assert repeated.low == pytest.approx(alone.low) and repeated.high == pytest.approx(alone.high)
 
+    def test_single_group_has_no_interval(self):
+        found = bootstrap_mean([1.0, 2.0, 3.0], groups=["a", "a", "a"])
+        assert found.mean == 2 and not found.has_interval and found.sign == 0
+        assert found.format(1) == "2.0" and found.to_dict() == {"mean": 2, "low": None, "high": None}
+        assert not Estimate.from_dict(found.to_dict()).has_interval
+
     def test_sign_is_zero_where_the_interval_holds_zero(self):
         assert [Estimate(*e).sign for e in ((1, 0.5, 2), (-1, -2, -0.5), (0.1, -1, 1), (0, 0, 0))] == [1, -1, 0, 0]
 

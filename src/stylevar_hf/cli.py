@@ -24,17 +24,19 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import benchmark, convert, data, demo, download_dreamsim, stylize
+from .commands import benchmark, convert, data, demo, download_dreamsim, evaluate, push, stylize
 from .commands.base import EXIT_BAD_INPUT, report_error
 
 
 COMMANDS = (
     stylize.COMMAND,
     convert.COMMAND,
+    evaluate.COMMAND,
     benchmark.COMMAND,
     data.COMMAND,
     demo.COMMAND,
     download_dreamsim.COMMAND,
+    push.COMMAND,
 )
 
 

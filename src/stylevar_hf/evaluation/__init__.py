@@ -12,9 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-How good a checkpoint is: measures, controls, reports and galleries.
+How good a checkpoint is: metrics, controls, baselines, benchmarks, the runner and its report.
 
-Needs scikit-image (`pip install "stylevar-hf[eval]"`). A module is imported when one of its names is first asked for.
+Needs `pip install "stylevar-hf[eval]"`. A module is imported when one of its names is first asked for.
 """
 
 from typing import TYPE_CHECKING
@@ -23,8 +23,10 @@ from .._lazy import lazy_names
 
 
 _MODULES = {
+    "benchmarks": ("BenchmarkSet", "load_benchmark"),
     "controls": ("derangement", "reinhard_transfer", "return_content", "return_style"),
-    "gallery": ("draw_gallery", "make_gallery", "save_gallery"),
+    "evaluation_config": ("EvaluationConfig",),
+    "gallery": ("draw_gallery", "save_gallery"),
     "image_measures": (
         "colour_distance",
         "colour_signature",
@@ -36,13 +38,15 @@ _MODULES = {
         "texture_signature",
     ),
     "intervals": ("Estimate", "bootstrap_mean"),
-    "model_checks": ("evaluate_identity", "evaluate_reconstruction", "evaluate_strength", "StrengthReport"),
-    "triplet_report": ("TripletReport", "TripletSetReport", "evaluate_triplets"),
+    "model_checks": ("evaluate_identity", "evaluate_reconstruction", "StrengthReport"),
+    "runner": ("run_evaluation",),
 }
 
 if TYPE_CHECKING:
+    from .benchmarks import BenchmarkSet, load_benchmark
     from .controls import derangement, reinhard_transfer, return_content, return_style
-    from .gallery import draw_gallery, make_gallery, save_gallery
+    from .evaluation_config import EvaluationConfig
+    from .gallery import draw_gallery, save_gallery
     from .image_measures import (
         colour_distance,
         colour_signature,
@@ -54,18 +58,18 @@ if TYPE_CHECKING:
         texture_signature,
     )
     from .intervals import Estimate, bootstrap_mean
-    from .model_checks import StrengthReport, evaluate_identity, evaluate_reconstruction, evaluate_strength
-    from .triplet_report import TripletReport, TripletSetReport, evaluate_triplets
+    from .model_checks import StrengthReport, evaluate_identity, evaluate_reconstruction
+    from .runner import run_evaluation
 
 
-__getattr__, __dir__ = lazy_names(__name__, _MODULES)
+__getattr__, __dir__ = lazy_names(__name__, _MODULES, dict.fromkeys(_MODULES, "eval"))
 
 
 __all__ = [
+    "BenchmarkSet",
     "Estimate",
+    "EvaluationConfig",
     "StrengthReport",
-    "TripletReport",
-    "TripletSetReport",
     "bootstrap_mean",
     "colour_distance",
     "colour_signature",
@@ -73,14 +77,13 @@ __all__ = [
     "draw_gallery",
     "evaluate_identity",
     "evaluate_reconstruction",
-    "evaluate_strength",
-    "evaluate_triplets",
-    "make_gallery",
+    "load_benchmark",
     "mean_colour_difference",
     "peak_signal_to_noise_ratio",
     "reinhard_transfer",
     "return_content",
     "return_style",
+    "run_evaluation",
     "save_gallery",
     "signature_distance",
     "structural_similarity",

@@ -14,7 +14,7 @@
 """What the evaluations share: reading rows at the model's size, and drawing from the model."""
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from numbers import Integral
 from typing import Any
 
@@ -23,7 +23,7 @@ import PIL.Image
 import torch
 from tqdm import tqdm
 
-from ..image_processing_stylevar import ImageSource, load_image
+from ..image_processing_stylevar import ImageSource, StyleVARImageProcessor, load_image
 from ..modeling_stylevar import StyleVARForConditionalGeneration
 from ..pipeline_stylevar import StyleVARPipeline
 from .image_measures import colour_signature, texture_signature
@@ -68,42 +68,6 @@ def check_count(name: str, value: Any, minimum: int = 1) -> None:
         raise ValueError(f"`{name}` must be an integer of at least {minimum}, but got {value!r}. Try {minimum}.")
 
 
-def check_triplets(dataset: Any, columns: Iterable[str], name: str = "dataset", minimum: int = 1) -> None:
-    """Raise `ValueError` unless rows can be read by index, are enough, and have the columns."""
-    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
-        raise ValueError(
-            f"`{name}` must have a length and rows by index, but got {type(dataset).__name__}. "
-            "Of a stream take some rows first: `Dataset.from_list(list(stream.take(200)))`."
-        )
-    if len(dataset) < minimum:
-        raise ValueError(f"`{name}` must hold at least {minimum} rows, but got {len(dataset)}. Give more.")
-    found = column_names(dataset)
-    missing = [column for column in columns if column not in found]
-    if missing:
-        raise ValueError(
-            f"`{name}` must have the columns {sorted(columns)}, but got {sorted(found)}: {missing} missing. "
-            "Rename the columns of your data."
-        )
-
-
-def column_names(dataset: Any) -> list[str]:
-    return list(getattr(dataset, "column_names", None) or dataset[0])
-
-
-def text_column(dataset: Any, name: str) -> list[str] | None:
-    """The strings of a column, without decoding pictures; `None` if there is no such column or it has gaps."""
-    if name not in column_names(dataset):
-        return None
-    values = dataset[name] if hasattr(dataset, "column_names") else [row[name] for row in dataset]
-    values = list(values)
-    return None if any(value is None for value in values) else [str(value) for value in values]
-
-
-def only_columns(dataset: Any, names: Sequence[str]) -> Any:
-    """The dataset with these columns, so that reading a row decodes no other pictures."""
-    return dataset.select_columns(list(names)) if hasattr(dataset, "select_columns") else dataset
-
-
 def batches(count: int, batch_size: int, label: str, progress: bool) -> Iterator[range]:
     """Ranges of at most `batch_size` rows, with a progress bar over rows."""
     with tqdm(total=count, desc=label, unit="pair", disable=not progress) as bar:
@@ -113,11 +77,10 @@ def batches(count: int, batch_size: int, label: str, progress: bool) -> Iterator
             bar.update(len(rows))
 
 
-def fit(pipeline: StyleVARPipeline, image: ImageSource, name: str) -> PIL.Image.Image:
+def fit(processor: StyleVARImageProcessor, image: ImageSource, name: str) -> PIL.Image.Image:
     """A picture as the model sees it: resized and cropped or padded, 8-bit RGB."""
     if image is None:
         raise ValueError(f"`{name}` must be a picture, but got None. Leave rows without one out.")
-    processor = pipeline.image_processor
     pixel_values = processor(load_image(image, name), return_tensors="pt").pixel_values
     return processor.postprocess(pixel_values, "pil")[0]
 
@@ -132,10 +95,6 @@ __all__ = [
     "as_pipeline",
     "batches",
     "check_count",
-    "check_triplets",
-    "column_names",
     "fit",
-    "only_columns",
-    "text_column",
     "to_pixel_values",
 ]

@@ -16,85 +16,18 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
-from ..modeling_stylevar import StyleVARForConditionalGeneration
-from ..pipeline_stylevar import StyleVARPipeline
-from ._inputs import as_pipeline, check_count, check_triplets, column_names, fit
-from .controls import reinhard_transfer
+from ._inputs import check_count
 
 
 Cell = PIL.Image.Image | np.ndarray
 
 BACKGROUND, INK, FAINT_INK = (255, 255, 255), (32, 32, 32), (112, 112, 112)
-
-
-def make_gallery(
-    pipeline: StyleVARPipeline | StyleVARForConditionalGeneration,
-    dataset: Any,
-    *,
-    num_rows: int = 8,
-    strengths: Sequence[float] = (),
-    reinhard: bool = False,
-    batch_size: int = 8,
-    seed: int = 0,
-    sampling: Mapping[str, Any] | None = None,
-) -> dict[str, list[PIL.Image.Image]]:
-    """
-    Paint some pairs of a dataset, evenly spaced so that nobody chose them.
-
-    Args:
-        pipeline ([`StyleVARPipeline`] or [`StyleVARForConditionalGeneration`]):
-            What paints.
-        dataset (`datasets.Dataset`, or a sequence of `dict`):
-            Rows with `content`, `style` and, if there is one, `target`.
-        num_rows (`int`, *optional*, defaults to 8):
-            How many pairs; all if there are fewer.
-        strengths (sequence of `float`, *optional*):
-            Further columns with these values of `style_strength`.
-        reinhard (`bool`, *optional*, defaults to `False`):
-            A further column with the colour transfer, see [`reinhard_transfer`].
-        batch_size (`int`, *optional*, defaults to 8):
-            Images to draw at once.
-        seed (`int`, *optional*, defaults to 0):
-            Row `i` of the dataset is drawn with `seed + i`, as in [`evaluate_triplets`].
-        sampling (`Mapping[str, Any]`, *optional*):
-            Arguments for the pipeline's call.
-
-    Returns:
-        `dict[str, list[PIL.Image.Image]]`: Columns by heading, for [`draw_gallery`]: content, style, target, output
-        and the further ones, at the model's size.
-
-    Raises:
-        ValueError: If an argument or the data do not fit.
-    """
-    pipeline = as_pipeline(pipeline)
-    check_count("num_rows", num_rows)
-    check_triplets(dataset, ("content", "style"))
-    rows = np.unique(np.linspace(0, len(dataset) - 1, min(num_rows, len(dataset))).round().astype(int)).tolist()
-    records = [dataset[row] for row in rows]
-    names = ["content", "style"]
-    if "target" in column_names(dataset) and all(record["target"] is not None for record in records):
-        names.append("target")
-    columns = {name: [fit(pipeline, record[name], name) for record in records] for name in names}
-    contents, styles, seeds = columns["content"], columns["style"], [seed + row for row in rows]
-
-    def paint(**arguments) -> list[PIL.Image.Image]:
-        arguments = {**(sampling or {}), **arguments}
-        return pipeline(contents, styles, seed=seeds, batch_size=batch_size, **arguments)
-
-    columns["output"] = paint()
-    for strength in strengths:
-        columns[f"strength {strength:+g}" if strength else "strength 0"] = paint(style_strength=strength)
-    if reinhard:
-        pairs = zip(contents, styles, strict=True)
-        columns["Reinhard"] = [PIL.Image.fromarray(reinhard_transfer(*map(np.asarray, pair))) for pair in pairs]
-    return columns
 
 
 def draw_gallery(
@@ -200,4 +133,4 @@ def _fit_cell(picture: Cell, size: int) -> PIL.Image.Image:
     return image.resize(shape, PIL.Image.Resampling.NEAREST if whole else PIL.Image.Resampling.LANCZOS)
 
 
-__all__ = ["draw_gallery", "make_gallery", "save_gallery"]
+__all__ = ["draw_gallery", "save_gallery"]

@@ -13,7 +13,8 @@
 # limitations under the License.
 """Means with bootstrap intervals."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,7 @@ class Estimate:
 
     Args:
         mean (`float`): The mean over pairs.
-        low (`float`): Lower end of the interval.
+        low (`float`): Lower end of the interval; NaN where there is none.
         high (`float`): Upper end.
     """
 
@@ -43,9 +44,24 @@ class Estimate:
         """1 or -1 if the whole interval is above or below 0, else 0."""
         return int(self.low > 0) - int(self.high < 0)
 
+    @property
+    def has_interval(self) -> bool:
+        return not math.isnan(self.low)
+
+    def to_dict(self) -> dict[str, float | None]:
+        """For JSON, which knows no NaN."""
+        ends = (self.low, self.high) if self.has_interval else (None, None)
+        return {"mean": self.mean, "low": ends[0], "high": ends[1]}
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, float | None]) -> "Estimate":
+        low, high = (math.nan if entry[end] is None else entry[end] for end in ("low", "high"))
+        return cls(entry["mean"], low, high)
+
     def format(self, digits: int = 3) -> str:
-        """`mean [low, high]`, with so many digits after the point."""
-        return f"{self.mean:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+        """`mean [low, high]`, with so many digits after the point; the mean alone where there is no interval."""
+        mean, low, high = (f"{round(value, digits) + 0.0:.{digits}f}" for value in (self.mean, self.low, self.high))
+        return f"{mean} [{low}, {high}]" if self.has_interval else mean  # + 0.0: no "-0.000"
 
 
 def bootstrap_mean(
@@ -69,7 +85,7 @@ def bootstrap_mean(
             Of the draws. With the same seed and groups the same pairs are drawn.
 
     Returns:
-        [`Estimate`]
+        [`Estimate`]: Of a single group without an interval: nobody knows how another one would come out.
 
     Raises:
         ValueError: If there are no values, some are not finite, or the groups do not fit.
@@ -80,6 +96,8 @@ def bootstrap_mean(
     if groups is not None and len(groups) != len(values):
         raise ValueError(f"`groups` must hold {len(values)} names, but got {len(groups)}. Give one for each value.")
     names = np.arange(len(values)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    if names.max() == 0:
+        return Estimate(float(values.mean()), math.nan, math.nan)
     sums, counts = np.bincount(names, values), np.bincount(names)
     drawn = np.random.default_rng(seed).integers(0, len(sums), (num_resamples, len(sums)))
     means = sums[drawn].sum(1) / counts[drawn].sum(1)

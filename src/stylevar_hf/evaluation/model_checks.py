@@ -15,7 +15,7 @@
 reconstruct."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,26 +24,15 @@ import torch
 from ..image_processing_stylevar import ImageSource
 from ..modeling_stylevar import StyleVARForConditionalGeneration
 from ..pipeline_stylevar import StyleVARPipeline
-from ._inputs import (
-    MeasuredPicture,
-    as_pipeline,
-    batches,
-    check_count,
-    check_triplets,
-    fit,
-    text_column,
-    to_pixel_values,
-)
+from ._inputs import as_pipeline, batches, check_count, fit, to_pixel_values
 from .image_measures import (
     mean_colour_difference,
     peak_signal_to_noise_ratio,
-    signature_distance,
     structural_similarity,
 )
 from .intervals import Estimate, bootstrap_mean
 
 
-STRENGTHS = (-1.0, 0.0, 1.0)
 # Heading, the sign of its change as the strength grows, and digits to show.
 STRENGTH_MEASURES = {
     "content_structure": ("1 - SSIM to content", 1, 3),
@@ -98,19 +87,39 @@ class StrengthReport:
     def to_dict(self) -> dict[str, Any]:
         verdicts = {name: self.is_monotone(name) for name in self.means}
         clear = {name: self.is_clearly_monotone(name) for name in self.means}
-        return {**asdict(self), "is_monotone": verdicts, "is_clearly_monotone": clear}
+        return {
+            "num_pairs": self.num_pairs,
+            "strengths": list(self.strengths),
+            "means": _to_dicts(self.means),
+            "steps": _to_dicts(self.steps),
+            "monotone_share": self.monotone_share,
+            "is_monotone": verdicts,
+            "is_clearly_monotone": clear,
+        }
 
-    def to_markdown(self) -> str:
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> "StrengthReport":
+        """The report that `to_dict` wrote."""
+        estimates = {
+            part: {name: tuple(map(Estimate.from_dict, found)) for name, found in entry[part].items()}
+            for part in ("means", "steps")
+        }
+        strengths = tuple(entry["strengths"])
+        return cls(entry["num_pairs"], strengths, **estimates, monotone_share=entry["monotone_share"])
+
+    def to_table(self) -> tuple[list[str], list[list[str]]]:
+        """Headings and rows: each measure at each strength, and whether it follows the dial."""
         heads = [f"strength {strength:+g}" if strength else "strength 0" for strength in self.strengths]
         rows = []
-        for name, (title, direction, digits) in STRENGTH_MEASURES.items():
+        for name in self.means:
+            title, direction, digits = STRENGTH_MEASURES[name]
             cells = [mean.format(digits) for mean in self.means[name]]
             verdict = "clearly" if self.is_clearly_monotone(name) else "yes" if self.is_monotone(name) else "no"
             rows.append(
                 [f"{title} {'rises' if direction > 0 else 'falls'}", *cells, verdict]
                 + [f"{self.monotone_share[name]:.0%}"]
             )
-        return markdown_table(["measure", *heads, "monotone", "share of pairs"], rows)
+        return ["measure", *heads, "monotone", "share of pairs"], rows
 
 
 @dataclass(frozen=True)
@@ -127,85 +136,29 @@ class CheckReport:
     means: dict[str, Estimate]
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {"num_images": self.num_images, "means": {name: one.to_dict() for name, one in self.means.items()}}
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> "CheckReport":
+        """The report that `to_dict` wrote."""
+        return cls(entry["num_images"], {name: Estimate.from_dict(one) for name, one in entry["means"].items()})
 
 
-def evaluate_strength(
-    pipeline: StyleVARPipeline | StyleVARForConditionalGeneration,
-    dataset: Any,
-    *,
-    strengths: Sequence[float] = STRENGTHS,
-    batch_size: int = 8,
-    seed: int = 0,
-    num_resamples: int = 2000,
-    sampling: Mapping[str, Any] | None = None,
-    progress: bool = False,
-) -> StrengthReport:
-    """
-    Whether the output goes from the content to the style as `style_strength` grows.
-
-    Args:
-        pipeline ([`StyleVARPipeline`] or [`StyleVARForConditionalGeneration`]):
-            What to judge.
-        dataset (`datasets.Dataset`, or a sequence of `dict`):
-            Rows with `content` and `style`; no target is needed. Pairs of one `content_id` are resampled together.
-        strengths (sequence of `float`, *optional*, defaults to `(-1, 0, 1)`):
-            Rising values in [-1, 1].
-        batch_size, seed, num_resamples, sampling, progress (*optional*):
-            See [`evaluate_triplets`].
-
-    Returns:
-        [`StrengthReport`]
-
-    Raises:
-        ValueError: If an argument or the data do not fit.
-    """
-    strengths = tuple(float(strength) for strength in strengths)
-    if len(strengths) < 2 or any(a >= b for a, b in zip(strengths, strengths[1:], strict=False)):
-        raise ValueError(f"`strengths` must be two or more rising numbers, but got {strengths}. Try {STRENGTHS}.")
-    pipeline = as_pipeline(pipeline)
-    check_count("batch_size", batch_size)
-    check_triplets(dataset, ("content", "style"))
-    values: dict[str, list[list[float]]] = {name: [] for name in STRENGTH_MEASURES}
-    for rows in batches(len(dataset), batch_size, "strength", progress):
-        records = [dataset[i] for i in rows]
-        contents = [fit(pipeline, record["content"], "content") for record in records]
-        styles = [fit(pipeline, record["style"], "style") for record in records]
-        outputs = pipeline(
-            contents * len(strengths),
-            styles * len(strengths),
-            seed=[seed + i for i in rows] * len(strengths),
-            style_strength=np.repeat(strengths, len(rows)).tolist(),
-            batch_size=batch_size,
-            **(sampling or {}),
-        )
-        for position in range(len(rows)):
-            content, style = MeasuredPicture(contents[position]), MeasuredPicture(styles[position])
-            painted = [MeasuredPicture(image) for image in outputs[position :: len(rows)]]
-            measured = [_measure_strength(output, content, style) for output in painted]
-            for name in STRENGTH_MEASURES:
-                values[name].append([one[name] for one in measured])
-    return _summarise_strength(strengths, values, text_column(dataset, "content_id"), num_resamples, seed)
+def _to_dicts(estimates: Mapping[str, tuple[Estimate, ...]]) -> dict[str, list[dict]]:
+    return {name: [one.to_dict() for one in found] for name, found in estimates.items()}
 
 
-def _measure_strength(output: MeasuredPicture, content: MeasuredPicture, style: MeasuredPicture) -> dict[str, float]:
-    return {
-        "content_structure": 1 - structural_similarity(output.array, content.array),
-        "content_colour": mean_colour_difference(output.array, content.array),
-        "style_colour": signature_distance(output.colour, style.colour),
-        "style_texture": signature_distance(output.texture, style.texture),
-    }
-
-
-def _summarise_strength(
+def summarise_strength(
     strengths: tuple[float, ...],
     values: dict[str, list[list[float]]],
     content_ids: list[str] | None,
     num_resamples: int,
     seed: int,
 ) -> StrengthReport:
+    """The report, from measure to a row of values per pair, one for each strength."""
     means, steps, shares = {}, {}, {}
-    for name, (_, direction, _) in STRENGTH_MEASURES.items():
+    for name in values:
+        direction = STRENGTH_MEASURES[name][1]
         table = np.asarray(values[name])  # (pairs, strengths)
         changes = np.diff(table, axis=1)
         means[name] = tuple(bootstrap_mean(column, content_ids, num_resamples, seed) for column in table.T)
@@ -232,8 +185,16 @@ def evaluate_identity(
             What to judge.
         images (sequence of pictures):
             Each is content and style at once; the column of a `datasets.Dataset` will do.
-        batch_size, seed, num_resamples, sampling, progress (*optional*):
-            See [`evaluate_triplets`].
+        batch_size (`int`, *optional*, defaults to 8):
+            Images to draw at once; changes nothing but time and memory, rounding aside.
+        seed (`int`, *optional*, defaults to 0):
+            Picture `i` is drawn with `seed + i`; also of the intervals.
+        num_resamples (`int`, *optional*, defaults to 2000):
+            Of the bootstrap.
+        sampling (`Mapping[str, Any]`, *optional*):
+            Arguments for the pipeline's call, such as `top_k` or `style_strength`.
+        progress (`bool`, *optional*, defaults to `False`):
+            Show a progress bar on stderr.
 
     Returns:
         [`CheckReport`]: `ssim` and `colour_difference` of the output to the content, and `reconstruction_ssim`, that
@@ -246,7 +207,7 @@ def evaluate_identity(
     _check_images(images, batch_size)
     values: dict[str, list[float]] = {"ssim": [], "colour_difference": [], "reconstruction_ssim": []}
     for rows in batches(len(images), batch_size, "style = content", progress):
-        contents = [fit(pipeline, images[i], f"images[{i}]") for i in rows]
+        contents = [fit(pipeline.image_processor, images[i], f"images[{i}]") for i in rows]
         seeds = [seed + i for i in rows]
         outputs = pipeline(contents, contents, seed=seeds, batch_size=batch_size, **(sampling or {}))
         for content, output, rebuilt in zip(contents, outputs, _reconstruct(pipeline, contents), strict=True):
@@ -274,7 +235,7 @@ def evaluate_reconstruction(
         images (sequence of pictures):
             The column of a `datasets.Dataset` will do.
         batch_size, seed, num_resamples, progress (*optional*):
-            See [`evaluate_triplets`]; the seed is that of the intervals only.
+            As for [`evaluate_identity`]; the seed is that of the intervals only.
 
     Returns:
         [`CheckReport`]: `psnr` (mean over pictures of each one's, in dB) and `ssim`.
@@ -286,7 +247,7 @@ def evaluate_reconstruction(
     _check_images(images, batch_size)
     values: dict[str, list[float]] = {"psnr": [], "ssim": []}
     for rows in batches(len(images), batch_size, "reconstruction", progress):
-        originals = [fit(pipeline, images[i], f"images[{i}]") for i in rows]
+        originals = [fit(pipeline.image_processor, images[i], f"images[{i}]") for i in rows]
         for original, rebuilt in zip(originals, _reconstruct(pipeline, originals), strict=True):
             values["psnr"].append(peak_signal_to_noise_ratio(rebuilt, original))
             values["ssim"].append(structural_similarity(rebuilt, original))
@@ -310,27 +271,10 @@ def _summarise(values: dict[str, list[float]], num_resamples: int, seed: int) ->
     return CheckReport(len(next(iter(values.values()))), means)
 
 
-def checks_to_markdown(checks: Mapping[str, CheckReport]) -> str:
-    """One table of several checks of one kind, a row each."""
-    measures = list(next(iter(checks.values())).means)
-    rows = []
-    for name, check in checks.items():
-        cells = (check.means[measure].format(CHECK_MEASURES[measure][1]) for measure in measures)
-        rows.append([name, str(check.num_images), *cells])
-    return markdown_table(["pictures", "n", *(CHECK_MEASURES[measure][0] for measure in measures)], rows)
-
-
-def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
-
-
 __all__ = [
     "CheckReport",
     "StrengthReport",
-    "checks_to_markdown",
     "evaluate_identity",
     "evaluate_reconstruction",
-    "evaluate_strength",
-    "markdown_table",
+    "summarise_strength",
 ]

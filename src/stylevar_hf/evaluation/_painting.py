@@ -1,0 +1,109 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Painting the pairs of a set with one system, batch by batch, with times; what is there already is kept."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..data._messages import invalid
+from ._inputs import fit
+from ._pairs import PairSet
+from ._run_folder import RunFolder
+from .baselines import Generator
+from .systems import System
+
+
+OUT_OF_MEMORY = "`batch_size` must be small enough for the memory, but got {}. Lower it, or take bfloat16 or the CPU."
+
+
+def rows_to_paint(folder: RunFolder, pairs: PairSet, system: System, rows: Sequence[int]) -> list[int]:
+    """The rows whose picture is not there yet."""
+    return [row for row in rows if not folder.output(pairs.name, system.name, row).is_file()]
+
+
+def paint(
+    folder: RunFolder,
+    pairs: PairSet,
+    system: System,
+    generator: Generator,
+    rows: Sequence[int],
+    batch_size: int,
+    bar: tqdm,
+) -> None:
+    """
+    Paints what is missing of these rows into the folder.
+
+    The first batch is painted once more before, unseen and untimed: a first call loads kernels and fills caches. A
+    time is that of a whole batch, pictures in memory to pictures in memory, divided by its size.
+
+    Raises:
+        ValueError: If the generator returns anything but one picture per pair, or memory runs out.
+    """
+    missing = rows_to_paint(folder, pairs, system, rows)
+    bar.update(len(rows) - len(missing))
+    if not missing:
+        return
+    times = folder.read(folder.times(pairs.name, system.name)).get("batches", [])
+    for start in range(-batch_size, len(missing), batch_size):
+        chunk = missing[max(start, 0) : max(start, 0) + batch_size]
+        contents = pairs.pictures("content", chunk)
+        styles = pairs.pictures("swapped" if system.kind == "swapped" else "style", chunk)
+        images, seconds = _timed(generator, contents, styles, [pairs.seeds[row] for row in chunk])
+        if len(images) != len(chunk):
+            rule = f"a generator of one picture per pair ({len(chunk)})"
+            raise invalid(system.name, rule, len(images), "Mend its `stylize`.")
+        if start < 0:  # the warm-up
+            continue
+        for row, image in zip(chunk, images, strict=True):
+            fitted = fit(pairs.processor, image, f"output of {system.name}")
+            folder.save_output(pairs.name, system.name, row, fitted)
+        times.append({"images": len(chunk), "seconds": seconds})
+        folder.update(folder.times(pairs.name, system.name), {"batches": times})
+        bar.update(len(chunk))
+
+
+def _timed(generator: Generator, contents: list, styles: list, seeds: list[int]) -> tuple[list, float]:
+    start = time.perf_counter()
+    failed = False
+    try:
+        images = generator.stylize(contents, styles, seeds)
+    except torch.OutOfMemoryError:
+        failed = True
+    if failed:  # not in `except`, where the traceback keeps the memory of the call that failed
+        raise ValueError(OUT_OF_MEMORY.format(len(contents)))
+    return images, time.perf_counter() - start
+
+
+def seconds_per_image(folder: RunFolder, set_name: str, system: str) -> dict[str, float | int] | None:
+    """
+    Median and quartiles over batches of the seconds per image, of full batches alone where there are any.
+
+    Returns:
+        `dict` with `median`, `low` and `high` (the quartiles), `batch_size` and `num_batches`; `None` if nothing was
+        timed.
+    """
+    batches = folder.read(folder.times(set_name, system)).get("batches", [])
+    if not batches:
+        return None
+    size = max(batch["images"] for batch in batches)
+    full = [batch["seconds"] / size for batch in batches if batch["images"] == size]
+    low, median, high = np.quantile(full, [0.25, 0.5, 0.75]).tolist()
+    return {"median": median, "low": low, "high": high, "batch_size": size, "num_batches": len(full)}
+
+
+__all__ = ["paint", "rows_to_paint", "seconds_per_image"]

@@ -1,0 +1,280 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+The sets of pairs that checkpoints are judged on.
+
+| benchmark | pairs |
+|---|---|
+| `procedural` | the first pairs of the three procedural test sets, see [`load_procedural`] |
+| `omnistyle:ROOT`, `imagepulse:ROOT` | random pairs of the validation split: contents that training never sees |
+| `unpaired:CONTENTS,STYLES` | random pairs of two folders, such as COCO and WikiArt; no target |
+| `styleid:CONTENTS,STYLES` | all pairs of two folders, in StyleID's protocol 20 contents and 40 styles; no target |
+| `triplets:DIR` | any triplets of your own, see [`load_triplets`]; target optional |
+
+Every picture is decoded once before anything is painted, so that a broken one stops the run at its start.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import datasets
+import numpy as np
+
+from ..data._messages import IMAGE_COLUMNS, existing_folder, invalid, listed
+from ..data.archives import extract_archive
+from ..data.checking import find_problems
+from ..data.folders import scan_folders
+from ..data.imagepulse import archive_name, find_archives, scan_folder
+from ..data.omnistyle import scan_omnistyle
+from ..data.procedural import load_procedural
+from ..data.scanning import Scan, dataset_from_scan
+from ..data.triplets import load_triplets, open_source
+from ..data.unpaired import load_unpaired
+
+
+BENCHMARKS = ("procedural", "omnistyle", "imagepulse", "unpaired", "styleid", "triplets")
+PROCEDURAL_SETS = ("in_distribution", "near_distribution", "out_of_distribution")
+STYLEID_SIZES = (20, 40)
+DEFAULT_NUM_PAIRS = 200
+# The split of the loaders' and trainers' defaults: another one would judge on contents that training has seen.
+VALIDATION_FRACTION, SPLIT_SEED = 0.05, 0
+FORMS = (
+    "procedural, omnistyle:ROOT, imagepulse:ROOT, unpaired:CONTENTS,STYLES, styleid:CONTENTS,STYLES or triplets:DIR"
+)
+
+
+@dataclass(frozen=True)
+class BenchmarkSet:
+    """
+    Pairs, and where they are from.
+
+    Args:
+        name (`str`):
+            What files and tables call it.
+        dataset (`datasets.Dataset`):
+            Rows with `content`, `style`, `target` if there is one, `content_id`, and `style_id` if it is known.
+        source (`str`):
+            In words.
+        notes (`tuple[str, ...]`, *optional*):
+            What a reader of the table must know.
+        left_out (`tuple[str, ...]`, *optional*):
+            Files and rows that could not be used, each with its reason.
+        hub_dataset (`str`, *optional*):
+            The id of the data on the Hub, if they are there.
+    """
+
+    name: str
+    dataset: datasets.Dataset
+    source: str
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    hub_dataset: str | None = None
+
+    @property
+    def has_target(self) -> bool:
+        return "target" in self.dataset.column_names
+
+    @property
+    def content_ids(self) -> list[str]:
+        return [str(name) for name in self.dataset["content_id"]]
+
+    @property
+    def style_ids(self) -> list[str] | None:
+        if "style_id" not in self.dataset.column_names:
+            return None
+        names = list(self.dataset["style_id"])
+        return None if any(name is None for name in names) else [str(name) for name in names]
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+
+def parse_benchmark(spec: str) -> tuple[str, tuple[str, ...]]:
+    """
+    The kind and the folders of a benchmark.
+
+    Raises:
+        ValueError: If it has not one of the forms.
+    """
+    kind, separator, rest = spec.partition(":")
+    num_folders = {"procedural": 0, "unpaired": 2, "styleid": 2}.get(kind, 1)
+    folders = tuple(rest.split(",")) if num_folders == 2 else (rest,) if num_folders else ()
+    fits = kind in BENCHMARKS and bool(separator) == bool(num_folders)
+    if not fits or len(folders) != num_folders or not all(folders):
+        raise invalid("benchmark", FORMS, repr(spec), "Paths must hold no comma where there are two.")
+    return kind, folders
+
+
+def load_benchmark(
+    spec: str,
+    image_size: int,
+    num_pairs: int | None = None,
+    seed: int = 0,
+    allow_missing: bool = False,
+    progress: bool = False,
+) -> list[BenchmarkSet]:
+    """
+    The sets of a benchmark, every picture of which can be decoded.
+
+    Args:
+        spec (`str`):
+            `"procedural"`, `"omnistyle:ROOT"` and so on, see the head of this module.
+        image_size (`int`):
+            Side of the procedural pictures, in pixels.
+        num_pairs (`int`, *optional*):
+            Pairs per set; all if there are fewer. Defaults to 200, and to all for `styleid`.
+        seed (`int`, *optional*, defaults to 0):
+            Of the choice of pairs, and of the procedural triplets.
+        allow_missing (`bool`, *optional*, defaults to `False`):
+            Leave out what is missing or broken, and say so, instead of stopping.
+        progress (`bool`, *optional*, defaults to `False`):
+            Show a progress bar on stderr.
+
+    Raises:
+        ValueError: If a folder is missing, empty or has gaps, or a picture cannot be used (the message lists them).
+    """
+    kind, folders = parse_benchmark(spec)
+    if kind == "procedural":
+        return [_procedural(name, num_pairs or DEFAULT_NUM_PAIRS, seed, image_size) for name in PROCEDURAL_SETS]
+    if kind in ("unpaired", "styleid"):
+        found = _two_folders(kind, folders, num_pairs, seed)
+    else:
+        load = {"omnistyle": _omnistyle, "imagepulse": _imagepulse, "triplets": _triplets}[kind]
+        found = _choose(load(folders[0], allow_missing, progress), num_pairs or DEFAULT_NUM_PAIRS, seed)
+    return [_without_broken(found, allow_missing, progress)]
+
+
+def _procedural(name: str, num_pairs: int, seed: int, image_size: int) -> BenchmarkSet:
+    dataset = load_procedural(num_pairs, split=name, seed=seed, image_size=image_size)
+    source = f'load_procedural({num_pairs}, split="{name}", seed={seed}, image_size={image_size})'
+    return BenchmarkSet(name, dataset, source)
+
+
+def _omnistyle(root: str, allow_missing: bool, progress: bool) -> BenchmarkSet:
+    folder = existing_folder("benchmark", root)
+    found = _held_out("omnistyle", scan_omnistyle(folder), folder, allow_missing)
+    return replace(found, hub_dataset="StyleXX/OmniStyle-150k")
+
+
+def _imagepulse(root: str, allow_missing: bool, progress: bool) -> BenchmarkSet:
+    folder, scan = existing_folder("benchmark", root), Scan()
+    for archive in (archives := find_archives(folder)):
+        scan_folder(extract_archive(archive, progress=progress), scan, prefix=archive_name(archive, folder))
+    if not archives:
+        scan_folder(folder, scan)
+    return _held_out("imagepulse", scan, folder, allow_missing)
+
+
+def _held_out(name: str, scan: Scan, root: Path, allow_missing: bool) -> BenchmarkSet:
+    left_out = _left_out(scan, root, allow_missing)
+    dataset = dataset_from_scan(scan, root, "validation", VALIDATION_FRACTION, SPLIT_SEED, streaming=False)
+    source = f"{root}, validation split ({VALIDATION_FRACTION:.0%} of the contents, split seed {SPLIT_SEED})"
+    return BenchmarkSet(name, dataset, source, left_out=left_out)
+
+
+def _left_out(scan: Scan, root: Path, allow_missing: bool) -> tuple[str, ...]:
+    """What is wrong with a folder; raises unless that is allowed. The scan is without errors afterwards."""
+    errors = scan.errors
+    if errors and not allow_missing:
+        raise ValueError(
+            f"`benchmark` must hold complete triplets, but got {root} with {len(errors)} problems. Mend them, or "
+            f"leave them out with `allow_missing`: {listed(errors, separator='; ')}"
+        )
+    scan.problems = [problem for problem in scan.problems if problem.severity != "error"]
+    return tuple(str(problem) for problem in errors)
+
+
+def _triplets(root: str, allow_missing: bool, progress: bool) -> BenchmarkSet:
+    folder = existing_folder("benchmark", root)
+    if all((folder / column).is_dir() for column in IMAGE_COLUMNS):
+        scan = scan_folders(folder)
+        left_out = _left_out(scan, folder, allow_missing)
+        dataset = dataset_from_scan(scan, folder, "all", 0, SPLIT_SEED, streaming=False)
+        return BenchmarkSet(folder.name, dataset, str(folder), left_out=left_out)
+    empty = invalid("benchmark", "one or more triplets", f"{folder} without any", "Check the path.")
+    try:
+        source, where = open_source(folder), str(folder)
+    except IndexError as error:  # what `datasets` raises at one that was saved without rows
+        raise empty from error
+    if isinstance(source, dict) and len(source) > 1:
+        if not (names := [name for name in ("test", "validation") if name in source]):
+            value = f"{folder} with the splits {', '.join(source)}"
+            raise invalid("benchmark", "triplets with a split `test` or `validation`", value, "Save one split alone.")
+        source, where = source[names[0]], f"{folder}, split {names[0]}"
+    dataset = load_triplets(source, split="all", require_target=False)
+    if not len(dataset):
+        raise empty
+    return BenchmarkSet(folder.name, dataset, where)
+
+
+def _two_folders(kind: str, folders: Sequence[str], num_pairs: int | None, seed: int) -> BenchmarkSet:
+    pairs = load_unpaired(*folders)
+    counts = tuple(len(set(pairs[column])) for column in ("content_id", "style_id"))
+    notes = []
+    if kind == "unpaired":
+        num_pairs = num_pairs or DEFAULT_NUM_PAIRS
+    elif counts != STYLEID_SIZES:
+        notes.append(f"The protocol has 20 contents and 40 styles; here are {counts[0]} and {counts[1]}.")
+    if num_pairs is not None and num_pairs < len(pairs):
+        pairs = load_unpaired(*folders, n=num_pairs, seed=seed)
+        if kind == "styleid":
+            notes.append(f"The protocol takes all pairs; here are {num_pairs} of {counts[0] * counts[1]}.")
+    source = f"{folders[0]} x {folders[1]} ({counts[0]} contents, {counts[1]} styles)"
+    return BenchmarkSet(kind, pairs, source, tuple(notes))
+
+
+def _choose(found: BenchmarkSet, num_pairs: int, seed: int) -> BenchmarkSet:
+    """Random rows, in their order: the first ones would be all of one content."""
+    if num_pairs >= len(found):
+        return found
+    rows = np.random.default_rng(seed).choice(len(found), num_pairs, replace=False)
+    return replace(found, dataset=found.dataset.select(sorted(rows.tolist())))
+
+
+def _without_broken(found: BenchmarkSet, allow_missing: bool, progress: bool) -> BenchmarkSet:
+    """Every picture decoded once; broken ones and missing targets stop the run, or are left out."""
+    columns = [column for column in IMAGE_COLUMNS if column in found.dataset.column_names]
+    problems = find_problems(found.dataset, columns, progress=progress)
+    reasons = {problem.index: str(problem) for problem in problems}
+    if found.has_target:
+        encoded = found.dataset.select_columns(["target"]).cast_column("target", datasets.Image(decode=False))
+        for row, target in enumerate(encoded["target"]):
+            if target is None:
+                reasons.setdefault(row, f"error: row {row}, target: is missing")
+    if not reasons:
+        return found
+    reports = [reasons[row] for row in sorted(reasons)]
+    if not allow_missing:
+        raise ValueError(
+            f"`benchmark` must hold pictures that can be decoded, but got {len(reports)} of {len(found)} pairs with "
+            f"one that cannot. Mend them, or leave them out with `allow_missing`: {listed(reports, separator='; ')}"
+        )
+    if len(reports) == len(found):
+        raise invalid(
+            "benchmark", "one pair or more that can be used", f"none of {len(found)}", f"The first: {reports[0]}"
+        )
+    rows = [row for row in range(len(found)) if row not in reasons]
+    return replace(found, dataset=found.dataset.select(rows), left_out=(*found.left_out, *reports))
+
+
+__all__ = [
+    "BENCHMARKS",
+    "DEFAULT_NUM_PAIRS",
+    "FORMS",
+    "PROCEDURAL_SETS",
+    "BenchmarkSet",
+    "load_benchmark",
+    "parse_benchmark",
+]

@@ -1,0 +1,56 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""`results.md`: the report in Markdown."""
+
+from collections.abc import Mapping, Sequence
+
+from .report_sections import Bullets, FigureSlot, Section, Table
+
+
+def to_markdown(sections: Sequence[Section], figures: Mapping[str, str]) -> str:
+    """
+    Args:
+        sections (`Sequence[Section]`):
+            See [`build_sections`].
+        figures (`Mapping[str, str]`):
+            Figure to its file, as seen from the report. Figures that are not in it are passed over.
+    """
+    parts = ["# Evaluation"]
+    for section in sections:
+        parts.append(f"## {section.title}")
+        for block in section.blocks:
+            if isinstance(block, Table):
+                parts.append(_table(block))
+            elif isinstance(block, Bullets):
+                parts.append("\n".join(f"* {_escape(item)}" for item in block.items))
+            elif isinstance(block, FigureSlot):
+                if block.key in figures:
+                    parts.append(f"![{_escape(block.caption)}]({figures[block.key].replace(' ', '%20')})")
+            else:
+                parts.append(_escape(block))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(table: Table) -> str:
+    lines = [table.heads, ["---"] * len(table.heads), *table.rows]
+    text = "\n".join("| " + " | ".join(_escape(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return f"{_escape(table.caption)}\n\n{text}" if table.caption else text
+
+
+def _escape(text: str) -> str:
+    """File names may hold what Markdown takes for its own."""
+    return text.replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
+
+
+__all__ = ["to_markdown"]
