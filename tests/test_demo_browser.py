@@ -150,7 +150,7 @@ class TestPage:
         assert message.count() == 1
         large.write_bytes(bytes(MAX_FILE_MEGABYTES * 2**20 + 1))
         upload(page, "style", str(large))
-        page.get_by_text("exceeded maximum allowed size").first.wait_for()
+        page.get_by_text("exceed the maximum allowed size").first.wait_for()
         page.click("#paint")
         page.get_by_text("Add a content picture first").first.wait_for()
         assert "Traceback" not in page.content()

@@ -130,7 +130,8 @@ BLOCKS = {
         makes=("stylevar-grpo/adapter_model.safetensors",),
     ),
     "from stylevar_hf import DreamSimReward, StyleVARGRPOConfig, StyleVARGRPOTrainer": Preparation(
-        names=trainer_names
+        changes={'DreamSimReward(cache_dir="dreamsim")': '"ssim"'},  # its weights are a download
+        names=trainer_names,
     ),
     "stylevar benchmark --model stylevar-sft --batch-size 1 4 \\": Preparation(
         changes={  # the published code is no package
@@ -219,7 +220,7 @@ import re, sys
 extras = {extras!r}
 command, *targets = [word for word in sys.argv[1:] if word not in ("-e", "-U", "--upgrade")]
 for target in targets:
-    match = re.fullmatch(r"(?:[.]|stylevar-hf)(?:[[]([a-z, ]+)[]])?", target)
+    match = re.fullmatch(r"(?:[.]|stylevar-hf)(?:\\[([a-z, ]+)\\])?", target)
     if command != "install" or match is None:
         sys.exit(f"pip: the documents install this package only, not {{target!r}}")
     for extra in filter(None, (match[1] or "").split(",")):
