@@ -79,9 +79,9 @@ def main() -> None:
     trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint)
     trainer.save_model()
     if training_args.push_to_hub:
-        trainer.push_to_hub()
+        trainer.push_to_hub(dataset=data_args.dataset)
     else:
-        trainer.create_model_card()
+        trainer.create_model_card(dataset=data_args.dataset)
 
 
 if __name__ == "__main__":

@@ -325,12 +325,18 @@ class StyleVARConfig(PreTrainedConfig):
         cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """As in `PreTrainedConfig`; the published `.pth` files are answered with the command that converts them."""
+        missing = None
         try:
-            return super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+            config_dict, unused = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+            if config_dict:  # empty where there is no config.json: the weights are looked for next
+                return config_dict, unused
         except OSError as error:
-            if hint := _find_original_weights(pretrained_model_name_or_path, **kwargs):
-                raise OSError(hint) from error
-            raise
+            missing = error
+        if hint := _find_original_weights(pretrained_model_name_or_path, **kwargs):
+            raise OSError(hint) from missing
+        if missing is not None:
+            raise missing
+        return config_dict, unused
 
     def validate_architecture(self):
         """Part of `@strict`-powered validation: the rules that join several fields."""

@@ -60,6 +60,23 @@ def _without_place(hub_kwargs: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in hub_kwargs.items() if name not in ("revision", "subfolder")}
 
 
+def find_image_processor(
+    places: Sequence[tuple[str | os.PathLike, dict[str, Any]]],
+) -> StyleVARImageProcessor | None:
+    """
+    The image processor of the first place that has one; if none has, `None` and a warning.
+
+    Args:
+        places (`Sequence[tuple[str, dict]]`):
+            Folders or repositories, each with its `revision`, `subfolder`, `token` and so on.
+    """
+    for place, options in places:
+        if cached_file(place, "preprocessor_config.json", **options, _raise_exceptions_for_missing_entries=False):
+            return StyleVARImageProcessor.from_pretrained(place, **options)
+    logger.warning(f"{places[-1][0]} has no preprocessor_config.json: pictures are stretched, as published.")
+    return None
+
+
 def has_fast_products(dtype: torch.dtype, device: torch.device) -> bool:
     """Whether matrix products of this precision run on instructions made for them; without, a CPU emulates them."""
     if (
@@ -189,14 +206,7 @@ class StyleVARPipeline(Pipeline):
             load_kwargs = {**_without_place(hub_kwargs), **(adapter_kwargs or {})}
             model.load_adapter(str(adapter), adapter_kwargs=load_kwargs)
         # 2. The image processor, from the first place that has one
-        for place, options in places:
-            if cached_file(place, "preprocessor_config.json", **options, _raise_exceptions_for_missing_entries=False):
-                image_processor = StyleVARImageProcessor.from_pretrained(place, **options)
-                break
-        else:
-            logger.warning(f"{places[-1][0]} has no preprocessor_config.json: pictures are stretched, as published.")
-            image_processor = None
-        return cls(model=model, image_processor=image_processor, device=device)
+        return cls(model=model, image_processor=find_image_processor(places), device=device)
 
     def save_pretrained(self, save_directory: str | os.PathLike, max_shard_size: int | str = "50GB") -> None:
         """

@@ -114,7 +114,7 @@ def _publish(args: argparse.Namespace) -> int:
                 keep_existing=False,
                 **_options(args),
             )
-    except (HfHubHTTPError, httpx2.HTTPError, OfflineModeIsEnabled, ConnectionError, TimeoutError) as error:
+    except (HfHubHTTPError, httpx2.HTTPError, OfflineModeIsEnabled, ConnectionError, RuntimeError) as error:
         raise OSError(explain_hub_error(error, args.repo_id)) from error
     url = commit.pr_url or commit.commit_url
     if args.json:

@@ -203,9 +203,8 @@ def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") 
 
     from .._conversion_io import readable_model
     from ..checkpoints import bundled_checkpoint
-    from ..image_processing_stylevar import StyleVARImageProcessor
     from ..modeling_stylevar import StyleVARForConditionalGeneration
-    from ..pipeline_stylevar import StyleVARPipeline
+    from ..pipeline_stylevar import StyleVARPipeline, find_image_processor
 
     missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
     if missing.get(device):
@@ -213,8 +212,9 @@ def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") 
     folder = bundled_checkpoint() if model is None else model
     dtype = dtype if dtype == "auto" else getattr(torch, dtype)
     with readable_model("--model", folder):
-        image_processor = StyleVARImageProcessor.from_pretrained(folder)
         network, info = StyleVARForConditionalGeneration.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+        # An adapter may have none of its own; then its base's is taken.
+        image_processor = find_image_processor([(folder, {}), (network.config._name_or_path, {})])
     _check_weights(folder, info)
     device = None if device == "auto" else device
     return StyleVARPipeline(model=network, image_processor=image_processor, device=device)

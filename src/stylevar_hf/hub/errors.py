@@ -41,6 +41,8 @@ def explain_hub_error(error: Exception, repo_id: str) -> str:
     Returns:
         `str`
     """
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):  # the upload of one large file
+        error = error.__cause__
     status = error.response.status_code if isinstance(error, HfHubHTTPError) and error.response is not None else None
     if isinstance(error, HFValidationError):
         return f"`repo_id` must be a name such as user/my-style, but got {repo_id!r}. {error}"
