@@ -48,6 +48,7 @@ from types import SimpleNamespace
 
 import torch
 from safetensors.torch import save_file
+from tqdm import tqdm
 from transformers import PrinterCallback, TrainerCallback
 from transformers.utils import logging
 
@@ -359,10 +360,14 @@ def estimate(growing: dict[str, float], fixed: dict[str, float], scale: float) -
 def take_turns(ours: Connection, published: Connection | None, options: argparse.Namespace) -> tuple[list, list]:
     """Seconds of each part: of each timed update of ours, and of the published loop before and after it."""
     scale = options.num_generations / options.measured_rollouts
+    turns = options.warmup_updates + options.updates
+    bar = tqdm(total=turns if published is None else 2 * turns + 1, unit="update", disable=None)
 
     def turn(connection: Connection):
         connection.send("go")
-        return connection.recv()
+        result = connection.recv()
+        bar.update()
+        return result
 
     for _ in range(options.warmup_updates):
         for connection in (published, ours):
@@ -375,6 +380,7 @@ def take_turns(ours: Connection, published: Connection | None, options: argparse
         our_updates.append(turn(ours))
     if published is not None:
         their_updates.append(estimate(*turn(published), scale))
+    bar.close()
     return our_updates, their_updates
 
 

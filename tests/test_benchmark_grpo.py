@@ -85,6 +85,7 @@ class TestArguments:
 
 
 class TestProgram:
+    @pytest.mark.slow
     def test_times_the_parts_of_an_update_of_ours(self, program, monkeypatch, capsys):
         def start_thread(work, *arguments):  # in place of a process, which would import everything again
             here, there = multiprocessing.Pipe()
