@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 import yaml
 from datasets import Dataset
 from huggingface_hub import parse_eval_result_entries
@@ -42,6 +43,7 @@ from stylevar_hf.evaluation import (
     save_gallery,
     structural_similarity,
 )
+from stylevar_hf.evaluation.adain import AdaINConfig, AdaINModel
 from stylevar_hf.evaluation.markdown_report import to_markdown
 from stylevar_hf.evaluation.measures import get_measure
 from stylevar_hf.evaluation.report_sections import build_sections
@@ -287,6 +289,68 @@ class TestRunEvaluation:
         lazy.stylize = lambda contents, styles, seeds: contents[:1]
         with pytest.raises(ValueError, match="`copier` must be a generator of one picture per pair"):
             run_evaluation(controls_only(data, tmp_path / "out"), generators=[lazy])
+
+
+class MeanDistance:
+    """A metric of a whole set, as FID is one, without a network."""
+
+    inputs = ("predictions", "references")
+
+    def __init__(self):
+        self.distances = []
+
+    def add_batch(self, predictions, references):
+        self.distances += [
+            np.abs(np.subtract(p, r, dtype=float)).mean() for p, r in zip(predictions, references, strict=True)
+        ]
+
+    def compute(self):
+        distances, self.distances = self.distances, []
+        return {"fid": float(np.mean(distances))}
+
+
+class TestMetricsOfASet:
+    def test_have_a_value_and_no_interval(self, rows, data, tmp_path, monkeypatch):
+        asked = []
+        monkeypatch.setattr(
+            "stylevar_hf.evaluation._measuring.load_metric",
+            lambda name, **options: asked.append((name, options["weights"])) or MeanDistance(),
+        )
+        weights = {"fid": str(tmp_path)}
+        config = controls_only(data, tmp_path / "out", metrics=["fid"], baselines=["style"], weights=weights)
+        found = run_evaluation(config, generators=[Copier(rows)])["sets"]["held_out"]
+        expected = np.mean([np.abs(np.subtract(r["content"], r["style"], dtype=float)).mean() for r in rows])
+        assert asked == [("fid", str(tmp_path))]
+        assert found["means"]["copier"]["fid"] == {"mean": pytest.approx(expected), "low": None, "high": None}
+        assert found["means"]["style"]["fid"]["mean"] == 0
+        difference = {"mean": pytest.approx(expected), "low": None, "high": None, "verdict": "unclear"}
+        assert found["differences"]["copier"]["style"]["fid"] == difference
+
+
+class TestAdaIN:
+    def test_is_a_row_and_other_weights_are_refused_on_its_pictures(self, rows, data, tmp_path):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = AdaINModel(AdaINConfig())
+        model.config.encoder_digest = model.encoder_digest()
+        model.save_pretrained(tmp_path / "adain")
+        (tmp_path / "other").mkdir()
+        arguments = {"baselines": ["adain"], "num_pairs": 2}
+        weights = {"adain": str(tmp_path / "adain")}
+        config = controls_only(data, tmp_path / "out", weights=weights, **arguments)
+        found = run_evaluation(config, generators=[Oracle(rows)])
+        assert found["not_computed"] == [] and found["sets"]["held_out"]["means"]["adain"].keys() == {"style_colour"}
+        assert found["systems"]["adain"]["title"] == "AdaIN"
+        weights = {"adain": str(tmp_path / "other")}
+        config = controls_only(data, tmp_path / "out", weights=weights, resume=True, **arguments)
+        with pytest.raises(ValueError, match="`weights` must be those of the pictures of AdaIN"):
+            run_evaluation(config, generators=[Oracle(rows)])
+
+    def test_is_not_computed_without_weights(self, rows, data, tmp_path):
+        config = controls_only(data, tmp_path / "out", baselines=["adain", "content"])
+        found = run_evaluation(config, generators=[Oracle(rows)])
+        assert [one["title"] for one in found["not_computed"]] == ["AdaIN"]
+        assert list(found["sets"]["held_out"]["means"]) == ["oracle", "content"]
 
 
 class TestResume:

@@ -14,6 +14,7 @@
 """What is known of checkpoints without their weights, and what is written of them into the results."""
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,10 @@ from ..configuration_stylevar import StyleVARConfig
 from ..data._messages import invalid
 from ..image_processing_stylevar import StyleVARImageProcessor
 from ..pipeline_stylevar import StyleVARPipeline
+
+
+# What a result depends on beside the weights.
+CONFIG_FILES = ("adapter_config.json", "config.json", "generation_config.json")
 
 
 def common_processor(models: Mapping[str, str], image_size: int | None) -> StyleVARImageProcessor:
@@ -62,7 +67,10 @@ def common_processor(models: Mapping[str, str], image_size: int | None) -> Style
 
 
 def _read_processor(path: str) -> tuple[int, StyleVARImageProcessor]:
-    """Image size and image processing of a checkpoint, without its weights."""
+    """Image size and image processing of a checkpoint, or of the one that an adapter belongs to, without weights."""
+    adapter = Path(path) / "adapter_config.json"
+    if adapter.is_file() and not (Path(path) / "config.json").is_file():
+        return _read_processor(json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"])
     side = StyleVARConfig.from_pretrained(path).image_size
     if os.path.isdir(path) and not os.path.isfile(os.path.join(path, "preprocessor_config.json")):
         return side, StyleVARImageProcessor(size={"height": side, "width": side})
@@ -86,7 +94,7 @@ def fingerprint(path: str) -> str:
         return str(StyleVARConfig.from_pretrained(path)._commit_hash)
     digest = hashlib.sha256()
     for file in sorted(Path(path).glob("*")):
-        if file.suffix == ".safetensors" or file.name in ("config.json", "generation_config.json"):
+        if file.suffix == ".safetensors" or file.name in CONFIG_FILES:
             with open(file, "rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from ._inputs import MeasuredPicture
@@ -122,13 +123,15 @@ def measure_metric(
     # `evaluate` keeps the pictures of a call on disk.
     with tempfile.TemporaryDirectory(prefix="stylevar-metrics-") as cache:
         try:
-            metric = load_metric(measure.name, weights=weights, device=device, cache_dir=cache)
+            metric = load_metric(measure.name, weights=weights, device=device, cache_dir=cache, batch_size=batch_size)
             for pairs, system, rows in todo:
                 values = _compute(metric, folder, pairs, system, rows, measure, batch_size)
                 store_values(folder, pairs, system, {measure.name: values}, weights)
                 bar.update(len(rows))
         except (MetricUnavailable, ModuleNotFoundError, ValueError) as error:
             return " ".join(str(error).split())
+        except torch.OutOfMemoryError:
+            return "out of memory; go on with a smaller batch size, or on the CPU"
     return None
 
 

@@ -202,19 +202,31 @@ class _Run:
     def _paint_with(self, system: System) -> None:
         """A control, a baseline, or a generator that was handed over."""
         rows = {pairs.name: self._rows(pairs, system) for pairs in self.pairs}
+        generator, weights = self.generators.get(system.name), self.config.weights.get(system.name)
+        for pairs in self.pairs:
+            self._note_weights(pairs, system, weights)
         if not any(rows_to_paint(self.folder, pairs, system, rows[pairs.name]) for pairs in self.pairs):
             self.bar.update(sum(map(len, rows.values())))
             return
-        generator = self.generators.get(system.name)
         if generator is None:
             try:
-                generator = get_baseline(system.name, self.config.weights.get(system.name), self._device())
+                generator = get_baseline(system.name, weights, self._device())
             except BaselineUnavailable as error:
                 self.not_computed[system.name] = " ".join(str(error).split())
                 self.bar.update(sum(map(len, rows.values())))
                 return
         for pairs in self.pairs:
             paint(self.folder, pairs, system, generator, rows[pairs.name], self.config.batch_size, self.bar)
+
+    def _note_weights(self, pairs: PairSet, system: System, weights: str | None) -> None:
+        """Refuses to go on with pictures that a baseline painted with other weights."""
+        path = self.folder.times(pairs.name, system.name)
+        if weights is None:
+            return
+        if (there := self.folder.read(path).get("weights", weights)) != weights:
+            mend = f"Remove {self.folder.root / 'outputs' / '*' / system.name} to paint them again."
+            raise invalid("weights", f"those of the pictures of {system.title}, {there}", weights, mend)
+        self.folder.update(path, {"weights": weights})
 
     def _paint_model(self, name: str) -> None:
         """All that needs a checkpoint, so that it is loaded once: pictures, cross-entropies, checks."""
