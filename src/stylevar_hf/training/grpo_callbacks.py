@@ -63,7 +63,7 @@ class DistinctRows(Dataset):
 
 class FailureCallback(TrainerCallback):
     """
-    Saves and stops once too many updates in a row had no rollout to learn from.
+    Leaves out updates whose gradient is not finite; saves and stops once too many updates in a row taught nothing.
 
     Args:
         trainer (`Trainer`):
@@ -76,12 +76,22 @@ class FailureCallback(TrainerCallback):
         self.trainer = trainer
         self.max_failed_updates = max_failed_updates
         self.num_failed = 0
+        self._left_out = False
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        self._left_out = not all(torch.isfinite(gradient).all() for gradient in gradients)
+        if self._left_out:  # the same on all processes: they have exchanged gradients
+            logger.warning("Step %d: left out, for the gradient is not finite.", state.global_step + 1)
+            for parameter in model.parameters():
+                parameter.grad = None
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.num_failed = 0
 
     def on_step_end(self, args, state, control, **kwargs):
-        self.num_failed = 0 if self.trainer.num_usable_rollouts > 0 else self.num_failed + 1
+        learned = self.trainer.num_usable_rollouts > 0 and not self._left_out
+        self.num_failed = 0 if learned else self.num_failed + 1
         if self.num_failed >= self.max_failed_updates:
             control.should_save = control.should_training_stop = True
 

@@ -149,7 +149,7 @@ class StyleVARGRPOConfig(GRPOConfig):
             A rollout whose KL to the reference policy, mean over its tokens and not weighted, is larger is left out of
             the update; the others stay. 0 switches it off.
         max_failed_updates (`int`, *optional*, defaults to 10):
-            Save and stop after so many updates in a row without a single usable rollout.
+            Save and stop after so many updates in a row without a usable rollout or a finite gradient.
         iterative_reference (`bool`, *optional*, defaults to `False`):
             Make the policy the new reference when it has become better; see [`IterativeReferenceCallback`].
         reference_gain (`float`, *optional*, defaults to 0.05):

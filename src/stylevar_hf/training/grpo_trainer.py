@@ -299,9 +299,9 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         if self._failures.failed:
             raise RuntimeError(
                 f"Training stopped at step {self.state.global_step}: {self._failures.num_failed} updates in a row had "
-                "no rollout with a finite reward and a KL of at most `kl_limit`. The last checkpoint is in "
-                f"{self.args.output_dir}. Look at the rewards in its `rollouts`, lower the learning rate, or raise "
-                "`max_failed_updates`."
+                "no rollout with a finite reward and a KL of at most `kl_limit`, or no finite gradient. The last "
+                f"checkpoint is in {self.args.output_dir}. Look at the rewards in its `rollouts`, lower the learning "
+                "rate, or raise `max_failed_updates`."
             )
         return output
 
@@ -399,7 +399,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         return batch
 
     def _encode_prompts(self, rows: Sequence[Mapping[str, Any]]) -> list[StyleVARPrompt]:
-        with self.compute_loss_context_manager():
+        with self.accelerator.autocast():
             return encode_prompts(
                 self._unwrapped(), self._collator, rows, self.args.mask_column, self.args.mask_threshold
             )
@@ -413,7 +413,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         with (
             torch.no_grad(),
             unwrap_model_for_generation(self.model_wrapped, self.accelerator) as model,
-            self.compute_loss_context_manager(),
+            self.accelerator.autocast(),
         ):
             core = _core(model)
             drawn = [draw_rollouts(core, prompts, rollout_generators(self.args.seed, window, rows, base), **sampling)]
@@ -536,13 +536,14 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
                 "content_codes": content.codes,
                 "style_codes": style.codes,
             }
-        output = model(
-            labels=inputs["codes"][order],
-            num_return_sequences=repeats,
-            style_strength=self.args.style_strength,
-            scoring=self._scoring,
-            **conditioning,
-        )
+        with self.accelerator.autocast():  # accelerate does so for the policy, but not for the reference
+            output = model(
+                labels=inputs["codes"][order],
+                num_return_sequences=repeats,
+                style_strength=self.args.style_strength,
+                scoring=self._scoring,
+                **conditioning,
+            )
         back = torch.tensor(order, device=output.log_probs.device).argsort()
         return output.log_probs[back], output.entropies[back]
 
@@ -561,8 +562,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         scores = []
         for start in range(0, len(batch["codes"]), size):
             part = {name: batch[name][start : start + size] for name in ("codes", "prompts")}
-            with self.compute_loss_context_manager():
-                scores.append(self._score(self._policy(), part)[0])
+            scores.append(self._score(self._policy(), part)[0])
         return torch.cat(scores)
 
     def _log_update(self, training: bool, sums: UpdateSums) -> None:
