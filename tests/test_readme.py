@@ -38,6 +38,8 @@ import setuptools
 import torch
 from test_conversion import STATE, VAR_STATE, VQ_STATE, _torchvision_resnet
 
+from stylevar_hf import StyleVARForConditionalGeneration
+
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md",)
@@ -93,6 +95,11 @@ def trainer_names() -> dict:
     return {"triplets": make_triplets(), "LoraConfig": LoraConfig}
 
 
+def metric_names() -> dict:
+    rows = make_triplets(2)
+    return {"images": rows["content"][:], "targets": rows["target"][:]}
+
+
 # One short step on the CPU; the published batch is for a large GPU.
 ONE_STEP = "--max_steps 1 --use_cpu --report_to none"
 LADDER = "--blend-alphas 0.2,0.4,0.6,0.8"  # the stand-ins have four scales, the schedules with a name ten
@@ -110,6 +117,7 @@ BLOCKS = {
         Preparation(makes=("out/one__painting.png", "out/two__painting.png"))
     ),
     "stylevar convert --vq vae_ch160v4096z32.pth --var var_d20.pth --resnet resnet18.pth --output start": Preparation(
+        without=("my-style",),
         changes={
             "--output start\n": f"--output start {LADDER}\n",
             "ddp.yaml": "ddp_cpu.yaml --num_processes 1",
@@ -120,6 +128,7 @@ BLOCKS = {
         makes=("start/model.safetensors", "sft/model.safetensors", "my-style/adapter_model.safetensors"),
     ),
     'pip install -e ".[rl]"': Preparation(
+        without=("stylevar-grpo",),
         changes={
             "stylevar download-dreamsim --cache-dir dreamsim": "stylevar download-dreamsim --help",  # no network
             "--reward_funcs dreamsim:cache_dir=dreamsim": "--reward_funcs ssim",
@@ -132,6 +141,28 @@ BLOCKS = {
     "from stylevar_hf import DreamSimReward, StyleVARGRPOConfig, StyleVARGRPOTrainer": Preparation(
         changes={'DreamSimReward(cache_dir="dreamsim")': '"ssim"'},  # its weights are a download
         names=trainer_names,
+    ),
+    'pip install -e ".[demo]"': Preparation(
+        changes={"stylevar demo --model stylevar-sft": "stylevar demo --help"}  # it would serve until it is stopped
+    ),
+    'pip install -e ".[eval]"': Preparation(
+        changes={  # AdaIN's weights are a download
+            "--style-strength -1:1:5 --weights adain=/data/adain": "--style-strength -1:1:2 --num-pairs 2 "
+            "--num-checks 1 --metrics ssim --baselines content --device cpu",
+        },
+        makes=("evaluation/results.json", "evaluation/results.md", "evaluation/index.html"),
+    ),
+    "from stylevar_hf.evaluation.metrics import load_metric": Preparation(names=metric_names),
+    "stylevar push stylevar-sft --repo-id me/stylevar-sft --license other --dry-run   "
+    "# lists files and sizes, touches nothing": Preparation(
+        changes={"--license other --private": "--license other --dry-run", "--merged": "--merged --dry-run"}  # no Hub
+    ),
+    'pipe = StyleVARPipeline.from_pretrained("me/my-style")  # an adapter': Preparation(
+        changes={  # no Hub: the same from folders
+            '"me/my-style", subfolder': '"my-style-with-merged", subfolder',
+            '"me/my-style"': '"my-style"',
+            '"me/stylevar-sft"': '"stylevar-sft"',
+        }
     ),
     "stylevar benchmark --model stylevar-sft --batch-size 1 4 \\": Preparation(
         changes={  # the published code is no package
@@ -185,9 +216,11 @@ def write_pictures(folder: Path) -> None:
     write("photos/one.jpg")
     write("photos/two.jpg")
     write("data/omnistyle/style/oil.png")
+    write("data/omnistyle/style/ink.png")
     for k in range(8):
         write(f"data/omnistyle/content/room {k}.png")
         write(f"data/omnistyle/target/room {k}.png&&oil.png.png")
+        write(f"data/omnistyle/target/room {k}.png&&ink.png.png")
         for field_number in (1, 2, 3, 4):
             write(f"data/imagepulse/s{k}/{field_number}.png")
         images = ", ".join(f'"image_{n}": "{n}.png"' for n in (1, 2, 3, 4))
@@ -229,6 +262,17 @@ for target in targets:
 """
 
 
+def write_adapter(folder: Path, base: Path) -> None:
+    """An adapter of `base`, which it names as the documents do."""
+    from peft import LoraConfig
+
+    from stylevar_hf.training.lora import add_adapter
+
+    model = add_adapter(StyleVARForConditionalGeneration.from_pretrained(base), LoraConfig(r=2))
+    model.peft_config["default"].base_model_name_or_path = base.name
+    model.save_pretrained(folder)
+
+
 def write_commands(folder: Path) -> None:
     """Commands of this environment, and the two that only check what they are asked for."""
     run = f'exec "{sys.executable}"'
@@ -253,7 +297,9 @@ def stand_ins(tmp_path_factory, tiny_model_dir) -> Path:
     write_pictures(folder)
     write_published_weights(folder)
     make_triplets().save_to_disk(folder / "my-triplets")
-    shutil.copytree(tiny_model_dir, folder / "stylevar-sft")
+    for name in ("stylevar-sft", "stylevar-grpo", "my-style-with-merged/merged"):
+        shutil.copytree(tiny_model_dir, folder / name)
+    write_adapter(folder / "my-style", folder / "stylevar-sft")
     write_commands(folder / "bin")
     for name in ("examples", "Makefile", "setup.py", "pyproject.toml"):
         (folder / name).symlink_to(ROOT / name)
