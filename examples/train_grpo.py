@@ -66,7 +66,8 @@ def main() -> None:
         logging.getLogger("stylevar_hf").setLevel(logging.INFO)  # says how many rows come from where
     model = load_model(model_args, style_args, seed=training_args.seed)
     with training_args.main_process_first(desc="loading the data"):
-        train_dataset, eval_dataset = load_training_data(data_args, model.config.image_size)
+        # Rewards say themselves whether they need a target.
+        train_dataset, eval_dataset = load_training_data(data_args, model.config.image_size, require_target=False)
     trainer = StyleVARGRPOTrainer(
         model=model,
         reward_funcs=reward_args.reward_funcs,

@@ -229,6 +229,12 @@ class TestLoadTrainingData:
         with pytest.raises(ValueError, match="missing: target"):
             load_training_data(TripletDataArguments(dataset=[f"disk:{tmp_path / 'own'}"]), image_size=16)
 
+    def test_target_is_not_needed_if_nobody_asks_for_it(self, tmp_path):
+        make_rows(8).remove_columns("target").save_to_disk(tmp_path / "own")
+        args = TripletDataArguments(dataset=[f"disk:{tmp_path / 'own'}"])
+        train, _ = load_training_data(args, image_size=16, require_target=False)
+        assert {"content", "style"} <= set(train.column_names) and "target" not in train.column_names
+
     def test_procedural_validation_is_not_the_test_set(self):
         args = TripletDataArguments(num_procedural=2, max_eval_samples=8)
         _, evaluation = load_training_data(args, image_size=16)

@@ -317,7 +317,7 @@ def load_image_processor(model_args: "ModelConfig", image_size: int) -> StyleVAR
 
 
 def load_training_data(
-    args: TripletDataArguments, image_size: int
+    args: TripletDataArguments, image_size: int, require_target: bool = True
 ) -> tuple["datasets.Dataset | datasets.IterableDataset", "datasets.Dataset"]:
     """
     Training and validation set.
@@ -327,11 +327,13 @@ def load_training_data(
             Which.
         image_size (`int`):
             Size of procedural triplets, in pixels.
+        require_target (`bool`, *optional*, defaults to `True`):
+            Refuse data from disk or from the Hub without a column `target`.
 
     Raises:
         ValueError: If a name is not known, or a data set lacks the columns.
     """
-    pairs = [_load_one(name, args, image_size) for name in args.dataset]
+    pairs = [_load_one(name, args, image_size, require_target) for name in args.dataset]
     share = max(1, args.max_eval_samples // len(pairs))
     train = [_training_part(name, part, args) for name, (part, _) in zip(args.dataset, pairs, strict=True)]
     evaluation = [_draw(part, share, args) for _, part in pairs]
@@ -390,7 +392,7 @@ def _in_memory(stream: "datasets.IterableDataset") -> "datasets.Dataset":
     return datasets.Dataset.from_list(rows, features=stream.features)
 
 
-def _load_one(name: str, args: TripletDataArguments, image_size: int) -> tuple:
+def _load_one(name: str, args: TripletDataArguments, image_size: int, require_target: bool) -> tuple:
     """Training and validation part of one data set."""
     kind, _, place = name.partition(":")
     if name == "procedural":
@@ -401,7 +403,7 @@ def _load_one(name: str, args: TripletDataArguments, image_size: int) -> tuple:
         load = load_omnistyle if kind == "omnistyle" else load_imagepulse
         options = {"validation_fraction": args.validation_fraction, "seed": args.split_seed}
         return load(place, "train", streaming=args.streaming, **options), load(place, "validation", **options)
-    return _load_generic(place if kind == "disk" else name, kind == "disk", args)
+    return _load_generic(place if kind == "disk" else name, kind == "disk", args, require_target)
 
 
 def _load_procedural(args: TripletDataArguments, image_size: int) -> tuple:
@@ -424,7 +426,7 @@ def _load_procedural(args: TripletDataArguments, image_size: int) -> tuple:
     )
 
 
-def _load_generic(place: str, on_disk: bool, args: TripletDataArguments) -> tuple:
+def _load_generic(place: str, on_disk: bool, args: TripletDataArguments, require_target: bool) -> tuple:
     """Parts of data on disk or on the Hub; an id for each content is made where there is none."""
     from ..data.scanning import MAX_SHARDS
     from ..data.triplets import load_triplets, open_source
@@ -445,7 +447,7 @@ def _load_generic(place: str, on_disk: bool, args: TripletDataArguments) -> tupl
         parts = [split_by_content(whole, name, **split) for name in ("train", "validation")]
     for part in parts:
         target = "labels" if "labels" in part.column_names else "target"
-        check_columns(part.column_names, ("content", "style", target))
+        check_columns(part.column_names, ("content", "style", target) if require_target else ("content", "style"))
     if args.streaming and hasattr(parts[0], "select"):
         parts[0] = parts[0].to_iterable_dataset(num_shards=min(MAX_SHARDS, len(parts[0])))
     return tuple(parts)
