@@ -64,7 +64,10 @@ class TestInvalidOptions:
         [
             ({"num_generations": 1}, "`num_generations` must be 2 or more, but got 1"),
             ({"num_generations_eval": 1}, "`num_generations_eval` must be None, or 2 or more, but got 1"),
-            ({"per_device_train_batch_size": 12}, r"generation_batch_size \(12\) must be divisible by num_generations"),
+            (
+                {"per_device_train_batch_size": 12},
+                r"generation_batch_size \(12\) must be divisible by",
+            ),
             ({"token_weighting": "gamma"}, "`token_weighting` must be one of panw, none, equal-per-scale"),
             ({"panw_gamma": -1.0}, "`panw_gamma` must be 0 or more"),
             ({"scoring": "exact"}, "`scoring` must be one of plain, sampled"),
