@@ -29,7 +29,7 @@ import skimage.metrics
 import torch
 
 from stylevar_hf import rewards as rewards_package
-from stylevar_hf.evaluation import colour_distance
+from stylevar_hf.evaluation import colour_distance, texture_distance
 from stylevar_hf.rewards import (
     REWARDS,
     CLIPReward,
@@ -40,6 +40,7 @@ from stylevar_hf.rewards import (
     Reward,
     RewardInProcess,
     SSIMReward,
+    TextureStatisticsReward,
     get_reward,
     unique_tensors,
 )
@@ -150,7 +151,9 @@ def clip_dir(tmp_path_factory) -> str:
     return str(folder)
 
 
-@pytest.fixture(params=["ssim", "lpips", "gram-style", "content", "clip", "color-statistics", "moments"])
+@pytest.fixture(
+    params=["ssim", "lpips", "gram-style", "content", "clip", "color-statistics", "moments", "texture-statistics"]
+)
 def reward(request, hub, clip_dir) -> Reward:
     """Each reward, DreamSim aside, which has a file of its own."""
     name, options = request.param, {}
@@ -497,6 +500,21 @@ class TestColor:
     def test_unknown_statistics(self):
         with pytest.raises(ValueError, match="`statistics` must be one of sliced-wasserstein, moments, but got 'x'"):
             ColorStatisticsReward("x")
+
+
+class TestTexture:
+    def test_equals_the_measure_of_the_evaluation(self):
+        images, styles = make_images(3, 40, 44), make_images(3, 24, 24, seed=1)
+        expected = [-texture_distance(to_array(a), to_array(b)) for a, b in zip(images, styles, strict=True)]
+        got = TextureStatisticsReward()(images=images, style_images=styles)
+        assert got == pytest.approx(expected, rel=1e-3)
+
+    def test_stripes_of_another_direction_are_another_texture(self):
+        stripes = (torch.arange(48) // 2 % 2).float().expand(3, 48, 48)
+        shifted, turned = stripes.roll(1, dims=2), stripes.transpose(1, 2)
+        near, far = TextureStatisticsReward()(images=[shifted, turned], style_images=[stripes, stripes])
+        assert near == pytest.approx(0, abs=0.1)  # the mirrored border differs
+        assert far < -0.5
 
 
 class TestRegistry:

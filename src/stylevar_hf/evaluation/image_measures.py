@@ -210,7 +210,7 @@ def texture_signature(image: Picture, name: str = "image") -> np.ndarray:
         `np.ndarray` of shape `(18, 1024)`, float32: three wavelengths of six orientations each, in octaves.
     """
     lightness = np.pad(to_lab(image, name)[..., 0], MARGIN, mode="reflect")
-    filters = _log_gabor_filters(*lightness.shape)
+    filters = log_gabor_filters(*lightness.shape)
     amplitudes = np.abs(scipy.fft.ifft2(scipy.fft.fft2(lightness) * filters))
     amplitudes = amplitudes[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
     return _quantiles(np.log2(1 + amplitudes).reshape(len(filters), -1))
@@ -292,7 +292,7 @@ def projection_directions() -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=4)
-def _log_gabor_filters(height: int, width: int) -> np.ndarray:
+def log_gabor_filters(height: int, width: int) -> np.ndarray:
     """
     Transfer functions `(18, height, width)`, float32: a Gaussian in log frequency times one in orientation. Each is
     0 at frequency 0 and on one side of the spectrum only, so that the filtered image is complex and its modulus the

@@ -41,6 +41,7 @@ StyleVARGRPOTrainer(..., reward_funcs=[brightness, "dreamsim", "my_module:my_rew
 | `content` | [`ContentReward`] | minus the content loss to the content | torchvision's VGG-19 |
 | `clip` | [`CLIPReward`] | cosine of CLIP's image embeddings with the target | CLIP from the Hub |
 | `color-statistics` | [`ColorStatisticsReward`] | minus the distance of the palettes to the style | nothing |
+| `texture-statistics` | [`TextureStatisticsReward`] | minus the distance of strokes and grain to the style | nothing |
 
 Packages and weights are loaded when a reward is first used. [`RewardInProcess`] runs one in another process.
 """
@@ -60,6 +61,7 @@ _MODULES = {
     "registry": ("REWARDS", "get_reward"),
     "similarity": ("LPIPSReward", "SSIMReward"),
     "style_content": ("ContentReward", "GramStyleReward"),
+    "texture": ("TextureStatisticsReward",),
 }
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from .registry import REWARDS, get_reward
     from .similarity import LPIPSReward, SSIMReward
     from .style_content import ContentReward, GramStyleReward
+    from .texture import TextureStatisticsReward
 
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)
@@ -88,6 +91,7 @@ __all__ = [
     "Reward",
     "RewardInProcess",
     "SSIMReward",
+    "TextureStatisticsReward",
     "download_dreamsim",
     "get_reward",
     "unique_tensors",

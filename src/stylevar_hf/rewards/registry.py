@@ -29,6 +29,7 @@ REWARDS = {
     "content": ("style_content", "ContentReward"),
     "clip": ("clip", "CLIPReward"),
     "color-statistics": ("color", "ColorStatisticsReward"),
+    "texture-statistics": ("texture", "TextureStatisticsReward"),
 }
 
 
@@ -39,8 +40,9 @@ def get_reward(spec: str, **options) -> Callable[..., list[float]]:
     Args:
         spec (`str`):
             A registered name (`"dreamsim"`, `"ssim"`, `"lpips"`, `"gram-style"`, `"content"`, `"clip"`,
-            `"color-statistics"`), optionally with options, `"dreamsim:dreamsim_type=open_clip_vitb32,scale=2"`; or
-            `"module:function"`, a callable of one's own. A class there is called with the options.
+            `"color-statistics"`, `"texture-statistics"`), optionally with options,
+            `"dreamsim:dreamsim_type=open_clip_vitb32,scale=2"`; or `"module:function"`, a callable of one's own. A
+            class there is called with the options.
         options:
             Arguments of the reward's class. They go before those in `spec`.
 

@@ -1,0 +1,63 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Reward on the sizes, directions and contrasts of strokes and grain. Needs no weights."""
+
+import torch
+import torch.nn.functional as F
+
+from .base import Reward, require_packages
+from .color import rgb_to_lab
+
+
+class TextureStatisticsReward(Reward):
+    """
+    Minus the distance between the textures of the image and the style, in octaves of amplitude: the distance of
+    [`stylevar_hf.evaluation.texture_distance`]. Colours and places do not count.
+
+    Args:
+        reference (`str`, *optional*, defaults to `"style"`):
+            The column to compare with.
+        scale, batch_size, device:
+            As for every [`Reward`].
+    """
+
+    name = "texture-statistics"
+    default_reference = "style"
+
+    def __init__(
+        self,
+        reference: str | None = None,
+        scale: float = 1.0,
+        batch_size: int = 16,
+        device: str | torch.device | None = None,
+    ):
+        super().__init__(reference=reference, scale=scale, batch_size=batch_size, device=device)
+        require_packages(self.name, ("skimage", "scipy"))
+
+    def describe(self, images: torch.Tensor) -> torch.Tensor:
+        from ..evaluation.image_measures import MARGIN, NUM_QUANTILES, log_gabor_filters  # brings scikit-image along
+
+        lightness = F.pad(rgb_to_lab(images)[:, :1], [MARGIN] * 4, mode="reflect")
+        filters = torch.from_numpy(log_gabor_filters(*lightness.shape[-2:])).to(lightness)
+        amplitudes = torch.fft.ifft2(torch.fft.fft2(lightness) * filters).abs()[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+        amplitudes = torch.log2(1 + amplitudes).flatten(2).sort(dim=-1).values
+        steps = torch.arange(NUM_QUANTILES, device=images.device)
+        ranks = ((2 * steps + 1) * amplitudes.shape[-1]) // (2 * NUM_QUANTILES)  # the middles of the steps, exactly
+        return amplitudes[..., ranks]
+
+    def compare(self, descriptions: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
+        return -(descriptions - references).abs().flatten(1).mean(1)
+
+
+__all__ = ["TextureStatisticsReward"]
