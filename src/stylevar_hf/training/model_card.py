@@ -107,7 +107,7 @@ def training_facts(trainer: Trainer) -> dict[str, object]:
         ("reward", "last training reward"),
         ("train_runtime", "time in seconds"),
     ):
-        values = [entry[key] for entry in state.log_history if key in entry]
+        values = [entry[key] for entry in state.log_history if entry.get(key) is not None]
         if values and not (key == "eval_loss" and rewards):
             facts[name] = f"{values[-1]:.4g}"
     return facts
