@@ -163,7 +163,8 @@ processor = AutoImageProcessor.from_pretrained("me/tiny", trust_remote_code=True
 content, style = (
     processor(PIL.Image.open(name), return_tensors="pt").pixel_values for name in ("content.jpg", "style.jpg")
 )
-for name, place in {"sharded": {}, "merged": {"subfolder": "merged"}, "adapter": {}}.items():
+merged = {"subfolder": "merged", "adapter_kwargs": {"subfolder": "merged"}}
+for name, place in {"sharded": {}, "merged": merged, "adapter": {}}.items():
     repo_id = "me/sharded" if name == "sharded" else "me/tiny-lora"
     model = AutoModel.from_pretrained(repo_id, trust_remote_code=True, **place)
     assert type(model).__module__.startswith("transformers_modules."), type(model)

@@ -56,6 +56,16 @@ content, style = (
 output = model.generate(content, style, generator=torch.Generator().manual_seed(0))
 processor.postprocess(output.pixel_values)[0].save("stylized.png")"""
 
+# Without `adapter_kwargs`, `AutoModel` would find the adapter at the root and load its base from there.
+_MERGED_USE = """from transformers import AutoModel
+
+from stylevar_hf import StyleVARPipeline
+
+pipe = StyleVARPipeline.from_pretrained("{repo_id}", subfolder="merged")
+model = AutoModel.from_pretrained(  # without stylevar-hf
+    "{repo_id}", subfolder="merged", adapter_kwargs={{"subfolder": "merged"}}, trust_remote_code=True
+)"""
+
 _TOKENIZER_USE = """from stylevar_hf import StyleVARVQModel
 
 vq_model = StyleVARVQModel.from_pretrained("{repo_id}")
@@ -224,8 +234,7 @@ def _usage(facts: CardFacts) -> str:
     else:
         parts.append("The base model is found by its name in `adapter_config.json`; this needs `peft`.\n")
     if facts.merged:
-        merged = f'StyleVARPipeline.from_pretrained("{repo_id}", subfolder="merged")'
-        parts.append(f"The folder `merged` holds base and adapter in one, without `peft`:\n`{merged}`.\n")
+        parts.append(f"The folder `merged` holds base and adapter in one:\n\n{_code(_MERGED_USE, repo_id)}")
     parts.append("`content.jpg` keeps its content and takes the style of `style.jpg`; both are files of yours.\n")
     return "\n".join(parts)
 

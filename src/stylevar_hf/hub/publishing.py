@@ -132,6 +132,8 @@ def prepared_upload(
         if merged:
             for name, path in _merged_files(checkpoint, merged, Path(scratch), publication, token).items():
                 upload.files[f"merged/{name}"] = path
+                if name.endswith(".py"):  # transformers looks for remote code at the root of a repository alone
+                    upload.files.setdefault(name, path)
         yield upload
 
 
