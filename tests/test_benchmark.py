@@ -114,6 +114,29 @@ class TestMeasure:
             assert row["share_of_peak"] > 0
         assert report["cache_mib"] == 2 * 2 * 30 * 32 * 2 / 2**20  # keys and values, layers, tokens, width, bytes
 
+    def test_each_dtype_is_compared_with_the_published_code_in_float32(self, tiny_model_dir, monkeypatch):
+        class Stub:
+            name, device = "published code", torch.device("cpu")
+            check = staticmethod(lambda *_: None)
+
+            def __init__(self, *_, clock):
+                pass
+
+            def run(self, content, style):
+                return {"total": 1000.0, "transformer": 500.0}
+
+        monkeypatch.setattr("stylevar_hf.benchmark.Published", Stub)
+        monkeypatch.setattr("stylevar_hf.benchmark._peak_memory", lambda code, dtype, *_: (code, dtype))
+        dtypes = ("float32", "bfloat16")
+        report = measure(tiny_model_dir, dtypes, repeats=1, published=("code", "vq", "model"), clock="process")
+        rows = {(row["code"], row["dtype"]): row for row in report["rows"]}
+        assert list(rows) == [("published code", "float32"), *(("stylevar-hf", dtype) for dtype in dtypes)]
+        assert all(row["peak_gib"] == key for key, row in rows.items())
+        for entry in report["speedups"]:
+            ours = rows["stylevar-hf", entry["dtype"]]
+            assert entry["total"] == pytest.approx(1000 / ours["total"])
+        assert [entry["dtype"] for entry in report["speedups"]] == list(dtypes)
+
 
 class TestCommand:
     def test_prints_a_table_or_json(self, tiny_model_dir, capsys, monkeypatch):

@@ -90,7 +90,7 @@ def _table(report: dict) -> str:
     for entry in report.get("speedups", ()):
         lines.append(
             f"\nBatch {entry['batch_size']}, {entry['dtype']}: {entry['total']:.2f} times as fast as the published "
-            f"code, the transformer alone {entry['transformer']:.2f} times."
+            f"code in float32, the transformer alone {entry['transformer']:.2f} times."
         )
     lines.append(f"\nKeys and values of one image: {report['cache_mib']:.0f} MiB ({report['rows'][-1]['dtype']}).")
     if "agreement" in report:
