@@ -538,7 +538,7 @@ class TestAdapter:
         ] == pytest.approx(after, abs=1e-5)
         trainer.create_model_card()
         card = (tmp_path / "adapter" / "README.md").read_text()
-        assert "library_name: peft" in card and "merge_and_unload" in card
+        assert "library_name: peft" in card and "StyleVARPipeline.from_pretrained(" in card
 
     def test_statistics_that_an_adapter_would_lose_are_refused(self, tmp_path):
         from peft import LoraConfig
