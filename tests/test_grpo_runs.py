@@ -1,0 +1,169 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Whole runs of GRPO: evaluation, pictures, a moving reference, checkpoints and resumption."""
+
+import json
+from pathlib import Path
+
+import PIL.Image
+import pytest
+import torch
+from test_grpo_trainer import (
+    LORA,
+    Watch,
+    assert_same_weights,
+    code_share,
+    logged,
+    make_grpo_trainer,
+    make_policy,
+    make_prompts,
+    weights_of,
+)
+
+from stylevar_hf import StyleVARForConditionalGeneration, StyleVARPipeline
+from stylevar_hf.training import grpo_trainer
+
+
+ROOT = Path(__file__).parent.parent
+# With a reward that grows from step to step: a move after every second one.
+MOVING = {
+    "iterative_reference": True,
+    "reference_gain": 1e-4,
+    "reference_patience": 0,
+    "reference_min_steps": 2,
+    "num_generations": 8,
+    "optim": "sgd",
+    "learning_rate": 0.2,
+}
+
+
+def growing_reward(completion_ids, trainer_state, **columns):
+    return [share + trainer_state.global_step for share in code_share(completion_ids)]
+
+
+def make_saved_policy(folder, lora=None):
+    """A policy whose base is on disk, as training starts from one."""
+    make_policy().save_pretrained(folder)
+    model = StyleVARForConditionalGeneration.from_pretrained(folder)
+    if lora is None:
+        return model
+    from peft import LoraConfig
+
+    from stylevar_hf.training import add_adapter
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return add_adapter(model, LoraConfig(**lora))
+
+
+@torch.no_grad()
+def get_logits(model):
+    generator = torch.Generator().manual_seed(0)
+    images = [torch.rand(2, 3, 16, 16, generator=generator) * 2 - 1 for _ in range(2)]
+    return model.eval()(*images, labels=torch.randint(64, (2, 30), generator=generator)).logits
+
+
+class TestEvaluation:
+    def test_draws_the_same_rollouts_each_time_and_leaves_training_alone(self, tmp_path):
+        runs = []
+        for options in ({"eval_strategy": "steps", "eval_steps": 1, "evaluation": make_prompts(3, seed=1)}, {}):
+            trainer = make_grpo_trainer(tmp_path, max_steps=2, **options)
+            trainer.train()
+            runs.append(trainer)
+        for name in ("reward", "grad_norm"):  # but for rounding: rows may come in another order
+            assert logged(runs[0], name) == pytest.approx(logged(runs[1], name), rel=1e-3)
+        logs = [entry for entry in runs[0].state.log_history if "eval_reward" in entry]
+        assert len(logs) == 2 and logs[0]["eval_kl"] > 0
+        assert all(f"eval_kl_scale_{scale}" in logs[0] for scale in range(4))
+        again = [runs[0].evaluate() for _ in range(2)]
+        names = ("eval_reward", "eval_rewards/code_share/std", "eval_kl", "eval_entropy")
+        assert [again[0][name] for name in names] == [again[1][name] for name in names]
+        assert [again[0][name] for name in names] == pytest.approx([logs[1][name] for name in names])
+
+    def test_rollouts_differ_from_those_of_training(self, tmp_path, monkeypatch):
+        drawn, draw = [], grpo_trainer.draw_rollouts
+
+        def watched(*args, **kwargs):
+            drawn.append(draw(*args, **kwargs))
+            return drawn[-1]
+
+        monkeypatch.setattr(grpo_trainer, "draw_rollouts", watched)
+        one = make_prompts(1)
+        options = {"train": one, "evaluation": one, "per_device_train_batch_size": 4, "per_device_eval_batch_size": 4}
+        trainer = make_grpo_trainer(tmp_path, max_steps=2, learning_rate=0.0, **options)
+        trainer.train()
+        trainer.evaluate()
+        codes = [rollouts.codes for rollouts in drawn]
+        assert len(codes) == 3
+        assert not any(torch.equal(codes[a], codes[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
+        assert len({tuple(row) for rollouts in codes for row in rollouts.tolist()}) == 12
+
+
+class TestPictures:
+    def test_show_references_and_rollouts_with_their_rewards(self, tmp_path):
+        trainer = make_grpo_trainer(tmp_path, num_rollout_images=3, max_steps=2, logging_steps=2)
+        trainer.train()
+        files = sorted(path.name for path in (tmp_path / "rollouts").iterdir())
+        assert files == ["rollouts.jsonl", "step-2.png"]
+        line = json.loads((tmp_path / "rollouts" / "rollouts.jsonl").read_text())
+        assert line["step"] == 2 and len(line["rewards"]) == len(line["rewards/code_share"]) == 4
+        assert line["content_id"].startswith("content-")
+        picture = PIL.Image.open(tmp_path / "rollouts" / "step-2.png")
+        assert picture.size == (6 * 18 - 2, 16 + 14)  # content, style, target and three rollouts
+
+
+class TestMovingReference:
+    @pytest.mark.slow
+    @pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+    def test_is_saved_resumed_and_loaded_plainly(self, tmp_path, lora):
+        kls = []
+        options = {**MOVING, "save_strategy": "steps", "save_steps": 3, "max_steps": 5, "rewards": growing_reward}
+        whole = make_grpo_trainer(tmp_path / "run", make_saved_policy(tmp_path / "base", lora), **options)
+        whole.add_callback(Watch(lambda model, state: kls.append((whole.reference.num_updates, whole.last_step_kl))))
+        whole.train()
+        assert [count for count, _ in kls] == [0, 0, 1, 1, 2]  # before and after the checkpoint
+        moved = [kl == 0 for _, kl in kls]
+        assert moved == [True, False, True, False, True]  # measured from the new reference
+        assert logged(whole, "reference/num_updates")[-1] == 2
+
+        # 1. Plain loading gives the policy, from the final folder and from a checkpoint
+        whole.save_model()
+        for folder in (tmp_path / "run", tmp_path / "run" / "checkpoint-5"):
+            plain = StyleVARForConditionalGeneration.from_pretrained(folder)
+            torch.testing.assert_close(get_logits(plain), get_logits(whole.model), atol=1e-4, rtol=1e-4)
+        assert not (tmp_path / "run" / "adapter_config.json").exists()
+        StyleVARPipeline.from_pretrained(tmp_path / "run")
+
+        # 2. A resumed run repeats what follows bit by bit, its reference included
+        again = make_grpo_trainer(tmp_path / "run", make_saved_policy(tmp_path / "base2", lora), **options)
+        again.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-3"))
+        assert_same_weights(weights_of(whole.model), weights_of(again.model))
+        assert again.reference.num_updates == whole.reference.num_updates
+        assert again.iterative_reference.schedule.state_dict() == whole.iterative_reference.schedule.state_dict()
+
+    def test_adapter_alone_is_saved_before_the_first_move(self, tmp_path):
+        trainer = make_grpo_trainer(tmp_path / "run", make_saved_policy(tmp_path / "base", LORA))
+        trainer.train()
+        trainer.save_model()
+        assert (tmp_path / "run" / "adapter_model.safetensors").is_file()
+        assert not (tmp_path / "run" / "model.safetensors").exists()
+        plain = StyleVARForConditionalGeneration.from_pretrained(tmp_path / "run")
+        torch.testing.assert_close(get_logits(plain), get_logits(trainer.model), atol=1e-5, rtol=1e-5)
+
+    def test_emergency_goes_back_to_the_best_policy(self, tmp_path):
+        options = {**MOVING, "reference_gain": 10.0, "reference_emergency_kl": 1e-9, "reference_emergency_cooldown": 2}
+        trainer = make_grpo_trainer(tmp_path, max_steps=3, rewards=growing_reward, **options)
+        trainer.train()
+        assert trainer.reference.num_updates >= 1
+        assert logged(trainer, "reference/num_updates")[-1] >= 1

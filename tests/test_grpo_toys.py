@@ -1,0 +1,122 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Tasks whose best policy is known, solved with each way of training; and what VMR and masks do to the loss."""
+
+import pytest
+import torch
+from test_grpo_trainer import logged, make_grpo_trainer, make_policy, make_prompts
+
+from stylevar_hf.training import grpo_trainer, propagate_mask
+from stylevar_hf.training.panw import token_weights
+
+
+NUM_CHOSEN = 4
+
+
+def make_small_policy(lora=None):
+    """14 codes on three scales, of a codebook of 16: with chance, a quarter of them is among the first four."""
+    config = make_policy().config.vq_config.to_dict()
+    vq_config = {**config, "patch_nums": (1, 2, 3), "codebook_size": 16}
+    return make_policy(lora, vq_config=vq_config, blend_alphas=(0.3, 0.5, 0.7), num_hidden_layers=1)
+
+
+def chosen_share(completion_ids, **columns):
+    """The best policy draws the first codes alone, and gets 1."""
+    return [sum(code < NUM_CHOSEN for code in codes) / len(codes) for codes in completion_ids]
+
+
+def chosen_left(completion_ids, **columns):
+    """The same for the left column of the finest scale, the only one that counts."""
+    return [sum(code < NUM_CHOSEN for code in codes[5::3]) / 3 for codes in completion_ids]
+
+
+WAYS = {
+    "panw full": {},
+    "panw lora": {"lora": {"r": 8, "lora_alpha": 16}, "learning_rate": 5e-2},
+    "equal-per-scale": {"token_weighting": "equal-per-scale"},
+}
+
+
+class TestKnownOptimum:
+    @pytest.mark.slow
+    @pytest.mark.parametrize("way", WAYS)
+    def test_is_found_within_a_hundred_updates(self, tmp_path, way):
+        options = {"max_steps": 50, "learning_rate": 2e-2, "beta": 0.001, "num_generations": 8, **WAYS[way]}
+        options |= {"logging_steps": 5, "per_device_train_batch_size": 16}
+        trainer = make_grpo_trainer(
+            tmp_path, make_small_policy(options.pop("lora", None)), chosen_share, make_prompts(2), **options
+        )
+        trainer.train()
+        rewards = logged(trainer, "reward")
+        assert 0.1 < rewards[0] < 0.85  # mean of the first five updates: where training began, not by luck
+        assert rewards[-1] > 0.9
+
+
+@pytest.fixture
+def weights_seen(monkeypatch):
+    """The token weights of each loss, each `(N, L)`."""
+    seen, mean = [], grpo_trainer.weighted_token_mean
+
+    def watched(values, weights, keep):
+        seen.append(weights)
+        return mean(values, weights, keep)
+
+    monkeypatch.setattr(grpo_trainer, "weighted_token_mean", watched)
+    return seen
+
+
+class TestTokensThatCount:
+    def test_mask_switches_off_what_the_region_does_not_come_from(self, tmp_path, weights_seen):
+        masks = torch.zeros(2, 8, 8)
+        masks[0, :, :4], masks[1, :2, :2] = 1, 1
+        train = make_prompts(2, mask=masks.tolist())
+        options = {"mask_column": "mask", "max_steps": 1, "shuffle_dataset": False}
+        make_grpo_trainer(tmp_path, train=train, **options).train()
+        gates = propagate_mask(masks, (1, 2, 3, 4))
+        assert 0 < gates.mean() < 1 and not torch.equal(*gates)
+        expected = (token_weights((1, 2, 3, 4)) * gates).repeat_interleave(4, dim=0)
+        found = sorted(weights_seen[0].tolist())  # rows are shuffled
+        assert found == sorted(expected.tolist())
+
+    def test_middle_return_trains_prefix_and_suffix_in_turn(self, tmp_path, weights_seen):
+        make_grpo_trainer(tmp_path, vmr_scale=2, vmr_prefix_updates=2, max_steps=4).train()
+        prefix = token_weights((1, 2, 3, 4)) * (torch.arange(30) < 5)
+        suffix = token_weights((1, 2, 3, 4)) - prefix
+        for weights, expected in zip(weights_seen, (prefix, prefix, suffix, prefix), strict=True):
+            assert torch.equal(weights, expected.expand(8, -1))
+
+    def test_value_of_a_prefix_is_that_of_its_continuations(self, tmp_path, monkeypatch):
+        """Continuations share the prefix; the advantage is that of `eta log mean exp(R / eta)`."""
+        rollouts, scored = [], []
+        draw, advantages = grpo_trainer.draw_rollouts, grpo_trainer.compute_advantages
+
+        def watched_draw(*args, **kwargs):
+            drawn = draw(*args, **kwargs)
+            rollouts.append(drawn.codes)
+            return drawn
+
+        def watched_advantages(returns, *args, **kwargs):
+            scored.append(returns)
+            return advantages(returns, *args, **kwargs)
+
+        monkeypatch.setattr(grpo_trainer, "draw_rollouts", watched_draw)
+        monkeypatch.setattr(grpo_trainer, "compute_advantages", watched_advantages)
+        options = {"vmr_scale": 2, "vmr_continuations": 3, "vmr_eta": 0.5, "max_steps": 1}
+        make_grpo_trainer(tmp_path, rewards=chosen_share, **options).train()
+        assert len(rollouts) == 3
+        codes = torch.stack(rollouts, dim=1)  # (N, K, L)
+        assert torch.equal(codes[:, 0, :5], codes[:, 2, :5]) and not torch.equal(codes[:, 1, 5:], codes[:, 2, 5:])
+        rewards = (codes < NUM_CHOSEN).float().mean(dim=2)
+        expected = 0.5 * (rewards / 0.5).exp().mean(dim=1).log()
+        torch.testing.assert_close(scored[0], expected, atol=1e-6, rtol=1e-5)
