@@ -330,6 +330,12 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
 
     # Rollouts and rewards
 
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        # TRL shuffles the rows of a generation: in the same order after a resumption, whatever else drew numbers.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self.args.seed + self._step)
+            return super()._prepare_inputs(generation_batch)
+
     def _generate_and_score_completions(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         training = self.model.training
         mode, num_generations = ("train", self.num_generations) if training else ("eval", self.num_generations_eval)
