@@ -16,7 +16,6 @@
 import os
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import datasets
@@ -51,7 +50,6 @@ from .grpo_config import StyleVARGRPOConfig
 from .grpo_metrics import UpdateSums
 from .iterative_reference import IterativeReferenceCallback
 from .middle_return import UpdateSchedule, middle_value, scale_gate
-from .model_card import make_model_card
 from .panw import token_weights
 from .policy_loss import clipped_surrogate, k3_kl, weighted_token_mean
 from .reference_policy import ReferencePolicy, load_json, save_json
@@ -645,23 +643,6 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
             for name, value in self.iterative_reference.metrics().items():
                 self._metrics["train"][name].append(value)
         super().log(logs, start_time)
-
-    def create_model_card(self, model_name: str | None = None, dataset: str | list[str] | None = None, **kwargs: Any):
-        """
-        Write `README.md`: metadata of an image-to-image model, how to use it, how it was trained.
-
-        Args:
-            model_name (`str`, *optional*):
-                Title. Defaults to the name of the repository or folder.
-            dataset (`str` or `list[str]`, *optional*):
-                Hub ids of the training data.
-            **kwargs:
-                `license`, `tags`, `finetuned_from` as in `Trainer`; the others do not apply.
-        """
-        if not self.is_world_process_zero():
-            return
-        card = make_model_card(self, model_name, [dataset] if isinstance(dataset, str) else dataset, kwargs)
-        card.save(Path(self.args.output_dir, "README.md"))
 
 
 def _identity(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
