@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 import torch
 
+from ..data._messages import invalid
+
 
 ADVANTAGE_SCALES = ("group", "batch", "none")
 # Rewards of a group that are no further apart than this, relative to the largest, differ by rounding alone.
@@ -130,32 +132,28 @@ def _masked_statistics(values: torch.Tensor, mask: torch.Tensor) -> tuple[torch.
 def _check_arguments(rewards, num_generations, scale, std_floor, clip, valid, epsilon) -> None:
     """Refuse what `compute_advantages` cannot work with."""
     if rewards.dim() != 1 or rewards.numel() == 0:
-        raise _invalid("rewards", "of shape (N,) with N > 0", tuple(rewards.shape), "Give one reward per rollout.")
+        raise invalid("rewards", "of shape (N,) with N > 0", tuple(rewards.shape), "Give one reward per rollout.")
     if isinstance(num_generations, bool) or not isinstance(num_generations, int) or num_generations < 2:
-        raise _invalid(
+        raise invalid(
             "num_generations", "an integer of at least 2", num_generations, "One rollout has none to compare with."
         )
     if rewards.numel() % num_generations != 0:
-        raise _invalid(
+        raise invalid(
             "num_generations",
             f"a divisor of the number of rewards ({rewards.numel()})",
             num_generations,
             "Give the rewards of whole groups.",
         )
     if scale not in ADVANTAGE_SCALES:
-        raise _invalid("scale", f"one of {', '.join(ADVANTAGE_SCALES)}", scale, "Choose one of them.")
+        raise invalid("scale", f"one of {', '.join(ADVANTAGE_SCALES)}", repr(scale), "Choose one of them.")
     for name, value in (("std_floor", std_floor), ("epsilon", epsilon)):
         if not (math.isfinite(value) and value >= 0):
-            raise _invalid(name, "a finite number of at least 0", value, "It is in units of the reward.")
+            raise invalid(name, "a finite number of at least 0", value, "It is in units of the reward.")
     if clip is not None and not clip > 0:
-        raise _invalid("clip", "None or a positive number", clip, "None leaves advantages as they are.")
+        raise invalid("clip", "None or a positive number", clip, "None leaves advantages as they are.")
     if valid is not None and (valid.dtype != torch.bool or valid.shape != rewards.shape):
         found = (valid.dtype, tuple(valid.shape))
-        raise _invalid("valid", f"a bool tensor of shape {tuple(rewards.shape)}", found, "Give one bool per reward.")
-
-
-def _invalid(name: str, rule: str, value: object, mend: str) -> ValueError:
-    return ValueError(f"`{name}` must be {rule}, but got {value!r}. {mend}")
+        raise invalid("valid", f"a bool tensor of shape {tuple(rewards.shape)}", found, "Give one bool per reward.")
 
 
 __all__ = ["ADVANTAGE_SCALES", "Advantages", "compute_advantages"]

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 import torch
 
+from ..data._messages import invalid
 from .panw import check_patch_nums
 
 
@@ -47,7 +48,7 @@ def propagate_mask(mask: torch.Tensor, patch_nums: Sequence[int], threshold: flo
     """
     ladder = check_patch_nums(patch_nums)
     if not 0 < threshold <= 1:
-        raise _invalid("threshold", "in (0, 1]", threshold, "0.5 suits masks with soft edges.")
+        raise invalid("threshold", "in (0, 1]", threshold, "0.5 suits masks with soft edges.")
     grid = (_as_batch(mask) >= threshold).float()  # (N, H, W) of zeros and ones
     gates = []
     for side in reversed(ladder):
@@ -63,11 +64,11 @@ def _as_batch(mask: torch.Tensor) -> torch.Tensor:
     singles = mask.dim() == 4 and mask.shape[1] == 1
     if mask.numel() == 0 or not (mask.dim() in (2, 3) or singles):
         rule = "of shape (N, H, W), (N, 1, H, W) or (H, W), and not empty"
-        raise _invalid("mask", rule, tuple(mask.shape), "Give one mask per rollout, of one channel.")
+        raise invalid("mask", rule, tuple(mask.shape), "Give one mask per rollout, of one channel.")
     mask = mask.float()
     low, high = mask.aminmax()
     if not (low >= 0 and high <= 1):  # this way round, NaN is refused too
-        raise _invalid("mask", "in [0, 1]", (low.item(), high.item()), "Divide a mask of bytes by 255.")
+        raise invalid("mask", "in [0, 1]", (low.item(), high.item()), "Divide a mask of bytes by 255.")
     return mask.squeeze(1) if singles else mask.reshape(-1, *mask.shape[-2:])
 
 
@@ -77,10 +78,6 @@ def _overlaps(num_cells: int, num_pixels: int, device: torch.device) -> torch.Te
     pixel = torch.arange(num_pixels, device=device)
     shares = (cell * num_pixels < (pixel + 1) * num_cells) & (pixel * num_cells < (cell + 1) * num_pixels)
     return shares.float()
-
-
-def _invalid(name: str, rule: str, value: object, mend: str) -> ValueError:
-    return ValueError(f"`{name}` must be {rule}, but got {value!r}. {mend}")
 
 
 __all__ = ["propagate_mask"]

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..data._messages import invalid
 from .panw import check_patch_nums
 
 
@@ -46,9 +47,9 @@ def middle_value(rewards: torch.Tensor, eta: float = 1.0) -> torch.Tensor:
     """
     if rewards.dim() != 2 or rewards.numel() == 0:
         rule = "of shape (N, K) with N, K > 0"
-        raise _invalid("rewards", rule, tuple(rewards.shape), "Give one row per prefix, one column per continuation.")
+        raise invalid("rewards", rule, tuple(rewards.shape), "Give one row per prefix, one column per continuation.")
     if not 1e-30 <= eta <= 1e30:
-        raise _invalid("eta", "in [1e-30, 1e30]", eta, "1 is published; more comes closer to the mean.")
+        raise invalid("eta", "in [1e-30, 1e30]", eta, "1 is published; more comes closer to the mean.")
     rewards = rewards.detach()
     rewards = rewards if rewards.dtype == torch.float64 else rewards.float()
     finite = rewards.isfinite()
@@ -80,7 +81,7 @@ class UpdateSchedule:
 
     def __post_init__(self):
         if not _is_integer(self.prefix_updates) or self.prefix_updates < 1:
-            raise _invalid("prefix_updates", "an integer of at least 1", self.prefix_updates, "3 is published.")
+            raise invalid("prefix_updates", "an integer of at least 1", self.prefix_updates, "3 is published.")
 
     def kind(self, index: int) -> str:
         """
@@ -97,7 +98,7 @@ class UpdateSchedule:
             ValueError: If `index` is not an integer of at least 0.
         """
         if not _is_integer(index) or index < 0:
-            raise _invalid("index", "an integer of at least 0", index, "Count updates from 0.")
+            raise invalid("index", "an integer of at least 0", index, "Count updates from 0.")
         return "prefix" if index % (self.prefix_updates + 1) < self.prefix_updates else "suffix"
 
 
@@ -122,9 +123,9 @@ def scale_gate(patch_nums: Sequence[int], middle_scale: int, kind: str) -> torch
     ladder = check_patch_nums(patch_nums)
     if not _is_integer(middle_scale) or not 1 <= middle_scale < len(ladder):
         rule = f"an index from 1 to {len(ladder) - 1}" if len(ladder) > 1 else "left out for a ladder of one scale"
-        raise _invalid("middle_scale", rule, middle_scale, f"It divides the scales of sides {ladder} in two.")
+        raise invalid("middle_scale", rule, middle_scale, f"It divides the scales of sides {ladder} in two.")
     if kind not in UPDATE_KINDS:
-        raise _invalid("kind", f"one of {', '.join(UPDATE_KINDS)}", kind, "Ask `UpdateSchedule.kind` for it.")
+        raise invalid("kind", f"one of {', '.join(UPDATE_KINDS)}", repr(kind), "Ask `UpdateSchedule.kind` for it.")
     prefix_length = sum(side * side for side in ladder[:middle_scale])
     in_prefix = torch.arange(sum(side * side for side in ladder)) < prefix_length
     return (in_prefix if kind == "prefix" else ~in_prefix).float()
@@ -132,10 +133,6 @@ def scale_gate(patch_nums: Sequence[int], middle_scale: int, kind: str) -> torch
 
 def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _invalid(name: str, rule: str, value: object, mend: str) -> ValueError:
-    return ValueError(f"`{name}` must be {rule}, but got {value!r}. {mend}")
 
 
 __all__ = ["UPDATE_KINDS", "UpdateSchedule", "middle_value", "scale_gate"]

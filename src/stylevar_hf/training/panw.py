@@ -18,6 +18,8 @@ from collections.abc import Sequence
 
 import torch
 
+from ..data._messages import invalid
+
 
 TOKEN_WEIGHTINGS = ("panw", "none", "equal-per-scale")
 
@@ -44,7 +46,7 @@ def panw_weights(patch_nums: Sequence[int], gamma: float = 0.7) -> torch.Tensor:
     """
     ladder = check_patch_nums(patch_nums)
     if not (math.isfinite(gamma) and gamma >= 0):
-        raise _invalid("gamma", "a finite number of at least 0", gamma, "0.7 is published, 1 weighs all scales alike.")
+        raise invalid("gamma", "a finite number of at least 0", gamma, "0.7 is published, 1 weighs all scales alike.")
     # Relative to the first scale, so that no exponent can make all weights vanish; in double precision, so that only
     # the result is rounded.
     tokens = torch.tensor([side * side for side in ladder])
@@ -73,7 +75,7 @@ def token_weights(patch_nums: Sequence[int], weighting: str = "panw", gamma: flo
     """
     exponents = dict(zip(TOKEN_WEIGHTINGS, (gamma, 0.0, 1.0), strict=True))
     if weighting not in exponents:
-        raise _invalid("weighting", f"one of {', '.join(TOKEN_WEIGHTINGS)}", weighting, "Choose one of them.")
+        raise invalid("weighting", f"one of {', '.join(TOKEN_WEIGHTINGS)}", repr(weighting), "Choose one of them.")
     return panw_weights(patch_nums, exponents[weighting])
 
 
@@ -98,17 +100,13 @@ def check_patch_nums(patch_nums: Sequence[int]) -> tuple[int, ...]:
     integers = all(isinstance(side, int) and not isinstance(side, bool) for side in ladder)
     rising = integers and all(a < b for a, b in zip(ladder, ladder[1:], strict=False))
     if not (ladder and rising and ladder[0] > 0):
-        raise _invalid(
+        raise invalid(
             "patch_nums",
             "a strictly increasing ladder of positive sides",
             patch_nums,
             "List the sides of the token maps from coarse to fine, such as (1, 2, 3, 4).",
         )
     return ladder
-
-
-def _invalid(name: str, rule: str, value: object, mend: str) -> ValueError:
-    return ValueError(f"`{name}` must be {rule}, but got {value!r}. {mend}")
 
 
 __all__ = ["TOKEN_WEIGHTINGS", "check_patch_nums", "panw_weights", "token_weights"]

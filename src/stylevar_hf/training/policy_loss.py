@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 import torch
 
+from ..data._messages import invalid
+
 
 # Differences of log-probabilities are cut off here, far above anything that training survives: e^80 still fits into
 # float32. Without the cut an infinite value of a token that is clipped or left out would turn its gradient, 0, to NaN.
@@ -148,7 +150,7 @@ def weighted_token_mean(values: torch.Tensor, weights: torch.Tensor, keep: torch
     num_rows, num_tokens = _check_matrix("values", values)
     if tuple(weights.shape) not in ((num_tokens,), (num_rows, num_tokens)):
         rule = f"of shape ({num_tokens},) or ({num_rows}, {num_tokens})"
-        raise _invalid("weights", rule, tuple(weights.shape), "Give one weight per token.")
+        raise invalid("weights", rule, tuple(weights.shape), "Give one weight per token.")
     _check_keep(keep, num_rows)
     rows = (_upcast(values) * _upcast(weights).to(values.device)).sum(dim=1)
     if keep is not None:
@@ -183,7 +185,7 @@ def mean_per_scale(
     starts = [start for start, _ in scale_boundaries]
     rising = all(a < b for a, b in zip(edges, edges[1:], strict=False))
     if starts != edges[:-1] or edges[-1] != num_tokens or not rising:
-        raise _invalid(
+        raise invalid(
             "scale_boundaries",
             f"starts and ends that divide the {num_tokens} tokens into scales",
             tuple(scale_boundaries),
@@ -207,41 +209,37 @@ def _check_surrogate(log_probs, old_log_probs, advantages, epsilon_low, epsilon_
         _check_same_shape("old_log_probs", old_log_probs, log_probs)
     if tuple(advantages.shape) not in ((num_rows,), (num_rows, 1), (num_rows, num_tokens)):
         rule = f"of shape ({num_rows},), ({num_rows}, 1) or ({num_rows}, {num_tokens})"
-        raise _invalid("advantages", rule, tuple(advantages.shape), "Give one advantage per rollout or per token.")
+        raise invalid("advantages", rule, tuple(advantages.shape), "Give one advantage per rollout or per token.")
     check_clipping(epsilon_low, epsilon_high, delta)
 
 
 def check_clipping(epsilon_low: float, epsilon_high: float, delta: float | None) -> None:
     """Refuse bounds of the ratio that make no sense."""
     if not 0 <= epsilon_low <= 1:
-        raise _invalid("epsilon_low", "in [0, 1]", epsilon_low, "0.2 is published.")
+        raise invalid("epsilon_low", "in [0, 1]", epsilon_low, "0.2 is published.")
     if not (math.isfinite(epsilon_high) and epsilon_high >= 0):
-        raise _invalid("epsilon_high", "a finite number of at least 0", epsilon_high, "0.2 is published.")
+        raise invalid("epsilon_high", "a finite number of at least 0", epsilon_high, "0.2 is published.")
     if delta is not None and not (math.isfinite(delta) and delta > 1 + epsilon_high):
         rule = f"None or above 1 + epsilon_high ({1 + epsilon_high})"
-        raise _invalid("delta", rule, delta, "A smaller one would undo the clipping.")
+        raise invalid("delta", rule, delta, "A smaller one would undo the clipping.")
 
 
 def _check_matrix(name: str, values: torch.Tensor) -> tuple[int, int]:
     if values.dim() != 2 or values.numel() == 0:
-        raise _invalid(name, "of shape (N, L) with N, L > 0", tuple(values.shape), "Give one row per rollout.")
+        raise invalid(name, "of shape (N, L) with N, L > 0", tuple(values.shape), "Give one row per rollout.")
     return values.shape[0], values.shape[1]
 
 
 def _check_keep(keep: torch.Tensor | None, num_rows: int) -> None:
     if keep is not None and (keep.dtype != torch.bool or tuple(keep.shape) != (num_rows,)):
         found = (keep.dtype, tuple(keep.shape))
-        raise _invalid("keep", f"None or a bool tensor of shape ({num_rows},)", found, "Give one bool per row.")
+        raise invalid("keep", f"None or a bool tensor of shape ({num_rows},)", found, "Give one bool per row.")
 
 
 def _check_same_shape(name: str, values: torch.Tensor, log_probs: torch.Tensor) -> None:
     if values.shape != log_probs.shape:
         rule = f"of the shape {tuple(log_probs.shape)} of `log_probs`"
-        raise _invalid(name, rule, tuple(values.shape), "Score the same tokens with both policies.")
-
-
-def _invalid(name: str, rule: str, value: object, mend: str) -> ValueError:
-    return ValueError(f"`{name}` must be {rule}, but got {value!r}. {mend}")
+        raise invalid(name, rule, tuple(values.shape), "Score the same tokens with both policies.")
 
 
 __all__ = [
