@@ -18,13 +18,11 @@ from dataclasses import dataclass, field
 import torch
 from transformers import TrainingArguments
 
+from ..data._messages import invalid
+
 
 RECONSTRUCTION_LOSSES = ("l2", "l1")
 PERCEPTUAL_NETWORKS = ("vgg", "alex", "squeeze")
-
-
-def _invalid(name: str, rule: str, value: object, mend: str) -> ValueError:
-    return ValueError(f"`{name}` must be {rule}, but got {value!r}. {mend}")
 
 
 @dataclass
@@ -121,7 +119,7 @@ class StyleVARVQTrainerConfig(TrainingArguments):
             ("perceptual_network", PERCEPTUAL_NETWORKS),
         ):
             if getattr(self, name) not in choices:
-                raise _invalid(name, f"one of {', '.join(choices)}", getattr(self, name), "Choose one of these.")
+                raise invalid(name, f"one of {', '.join(choices)}", repr(getattr(self, name)), "Choose one of these.")
         for name in (
             "perceptual_weight",
             "adversarial_weight",
@@ -131,17 +129,17 @@ class StyleVARVQTrainerConfig(TrainingArguments):
             "num_sample_images",
         ):
             if not getattr(self, name) >= 0:
-                raise _invalid(name, "0 or more", getattr(self, name), "0 switches it off.")
+                raise invalid(name, "0 or more", getattr(self, name), "0 switches it off.")
         if not 0 <= self.ema_decay < 1:
-            raise _invalid("ema_decay", "in [0, 1)", self.ema_decay, "0 switches it off; 0.999 is usual.")
+            raise invalid("ema_decay", "in [0, 1)", self.ema_decay, "0 switches it off; 0.999 is usual.")
         if not 0 < self.random_crop_scale <= 1:
-            raise _invalid("random_crop_scale", "in (0, 1]", self.random_crop_scale, "1 takes the largest square.")
+            raise invalid("random_crop_scale", "in (0, 1]", self.random_crop_scale, "1 takes the largest square.")
         if self.discriminator_channels < 1 or self.discriminator_channels % 8:
             mend = "32 suits small images."
-            raise _invalid("discriminator_channels", "a positive multiple of 8", self.discriminator_channels, mend)
+            raise invalid("discriminator_channels", "a positive multiple of 8", self.discriminator_channels, mend)
         if self.adversarial_weight > 0 and self.fp16:
             mend = "Use `bf16=True`: one gradient scaler cannot serve two optimizers."
-            raise _invalid("fp16", "False with `adversarial_weight` above 0", self.fp16, mend)
+            raise invalid("fp16", "False with `adversarial_weight` above 0", self.fp16, mend)
         self.dataloader_pin_memory = self.dataloader_pin_memory and torch.cuda.is_available()  # else only a warning
         super().__post_init__()
 
