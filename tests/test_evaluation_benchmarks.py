@@ -20,7 +20,7 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 from stylevar_hf.data import load_omnistyle
-from stylevar_hf.evaluation import load_benchmark
+from stylevar_hf.evaluation import benchmarks, load_benchmark
 from stylevar_hf.evaluation.benchmarks import PROCEDURAL_SETS, parse_benchmark
 
 
@@ -115,6 +115,14 @@ class TestLoadBenchmark:
         (found,) = load_benchmark(f"unpaired:{folders}", SIDE, num_pairs=7)
         assert len(found) == 7 and not found.has_target
         assert len(load_benchmark(f"unpaired:{folders}", SIDE, num_pairs=99)[0]) == 20
+
+    def test_pairs_that_are_not_asked_for_are_never_listed(self, tmp_path, monkeypatch):
+        asked = []
+        load = benchmarks.load_unpaired
+        monkeypatch.setattr(benchmarks, "load_unpaired", lambda *a, n=None, **k: asked.append(n) or load(*a, n=n, **k))
+        folders = f"{make_folder(tmp_path / 'c', 4)},{make_folder(tmp_path / 's', 5, 50)}"
+        (found,) = load_benchmark(f"unpaired:{folders}", SIDE, num_pairs=7)
+        assert asked == [7] and "(4 contents, 5 styles)" in found.source
 
     def test_styleid_is_all_pairs_and_says_where_it_is_not_the_protocol(self, tmp_path):
         folders = f"{make_folder(tmp_path / 'c', 2)},{make_folder(tmp_path / 's', 3, 50)}"
