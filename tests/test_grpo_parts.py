@@ -13,6 +13,8 @@
 # limitations under the License.
 """What the GRPO trainer does beside the updates: checks before them, sums during, callbacks after."""
 
+import math
+
 import datasets
 import pytest
 import torch
@@ -132,13 +134,19 @@ class TestDistinctRows:
 
 class TestFailureCallback:
     def test_counts_failures_in_a_row_alone(self):
-        trainer = Namespace(num_usable_rollouts=0)
+        trainer, model = Namespace(num_usable_rollouts=0), torch.nn.Linear(1, 1)
         callback, control = FailureCallback(trainer, 2), TrainerControl()
-        for usable in (0, 1, 0):
+
+        def update(usable, gradient=1.0):
             trainer.num_usable_rollouts = usable
+            model.weight.grad = torch.full((1, 1), gradient)
+            callback.on_pre_optimizer_step(None, TrainerState(), control, model=model)
             callback.on_step_end(None, None, control)
+            return model.weight.grad is not None
+
+        assert [update(0), update(1), update(1, math.nan)] == [False, True, False]
         assert not (callback.failed or control.should_training_stop or control.should_save)
-        callback.on_step_end(None, None, control)
+        update(0)
         assert callback.failed and control.should_training_stop and control.should_save
         callback.on_train_begin(None, None, control)
         assert not callback.failed

@@ -14,6 +14,11 @@
 """Whole runs of GRPO: evaluation, pictures, a moving reference, checkpoints and resumption."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import PIL.Image
@@ -167,3 +172,74 @@ class TestMovingReference:
         trainer.train()
         assert trainer.reference.num_updates >= 1
         assert logged(trainer, "reference/num_updates")[-1] >= 1
+
+
+class TestResumption:
+    OPTIONS = {"save_strategy": "steps", "save_steps": 1, "max_steps": 5}
+
+    @pytest.mark.slow
+    def test_after_sigkill_repeats_the_run_bit_by_bit(self, tmp_path):
+        options = {**self.OPTIONS, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
+        whole = make_grpo_trainer(tmp_path / "whole", make_policy(LORA), **options)
+        whole.train()
+        script = f"""
+            import os, signal, sys
+            sys.path[:0] = [{str(ROOT / "tests")!r}]
+            import conftest
+            from test_grpo_trainer import LORA, Watch, make_grpo_trainer, make_policy
+
+            def kill(model, state):
+                if state.global_step == 3:  # in the middle of the step after the third
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            folder = {str(tmp_path / "killed")!r}
+            make_grpo_trainer(folder, make_policy(LORA), callbacks=[Watch(kill)], **{options!r}).train()
+        """
+        result = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, timeout=600)
+        assert result.returncode == -signal.SIGKILL, result.stderr.decode()[-2000:]
+        assert not (tmp_path / "killed" / "checkpoint-4").exists()
+        os.makedirs(tmp_path / "killed" / ".saving" / "checkpoint-4")  # as if it had died while saving
+
+        resumed = make_grpo_trainer(tmp_path / "killed", make_policy(LORA), **options)
+        resumed.train(resume_from_checkpoint="auto")
+        assert resumed.state.global_step == 5
+        assert_same_weights(weights_of(whole.model), weights_of(resumed.model))
+        for name in ("reward", "kl", "grad_norm"):
+            assert logged(resumed, name) == logged(whole, name)
+
+    @pytest.mark.parametrize(
+        ("reuse", "last"), [({"num_iterations": 2}, (4, 5)), ({"steps_per_generation": 2}, (8, 9, 10, 11))]
+    )
+    def test_within_a_generation_keeps_its_phase(self, tmp_path, monkeypatch, reuse, last):
+        windows, generators = [], grpo_trainer.rollout_generators
+
+        def watched(seed, window, *args):
+            windows.append(window)
+            return generators(seed, window, *args)
+
+        monkeypatch.setattr(grpo_trainer, "rollout_generators", watched)
+        options = {**self.OPTIONS, **reuse, "shuffle_dataset": False, "beta": 0.0, "train": make_prompts(12)}
+        whole = make_grpo_trainer(tmp_path, **options)
+        whole.train()
+        assert windows == [0, 1, 2]
+        seen = []
+        again = make_grpo_trainer(
+            tmp_path, rewards=lambda **columns: seen.append(columns) or code_share(**columns), **options
+        )
+        again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
+        assert windows[3:] == [1, 2]  # the second half of window 1 is drawn again, then window 2 at its time
+        assert again._step == whole._step == 5
+        assert seen[-1]["content_id"] == [f"content-{row}" for row in last for _ in range(4)]
+
+    def test_goes_back_to_the_best_checkpoint(self, tmp_path):
+        options = {"eval_strategy": "steps", "eval_steps": 1, "load_best_model_at_end": True, "max_steps": 3}
+        options |= {"save_strategy": "steps", "save_steps": 1, "metric_for_best_model": "eval_reward"}
+        model = make_saved_policy(tmp_path / "base", LORA)
+        trainer = make_grpo_trainer(
+            tmp_path / "run", model, evaluation=make_prompts(2, seed=1), greater_is_better=True, **options
+        )
+        trainer.train()
+        rewards = logged(trainer, "eval_reward")
+        assert trainer.state.best_global_step == rewards.index(max(rewards)) + 1
+        best = StyleVARForConditionalGeneration.from_pretrained(trainer.state.best_model_checkpoint)
+        torch.testing.assert_close(get_logits(best), get_logits(trainer.model), atol=1e-5, rtol=1e-5)

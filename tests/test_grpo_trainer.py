@@ -454,6 +454,22 @@ class TestGuards:
         assert not torch.equal(weights[2]["lm_head.weight"], trainer.model.lm_head.weight)
         assert all(value.isfinite().all() for value in trainer.model.state_dict().values())
 
+    @pytest.mark.parametrize("passes", [1, 2])
+    def test_update_without_a_usable_rollout_moves_nothing(self, tmp_path, passes):
+        """Neither AdamW's momentum nor its weight decay, which the first update has set going."""
+        weights = []
+
+        def breaks(completion_ids, trainer_state, **columns):
+            scores = code_share(completion_ids)
+            return [math.nan] * len(scores) if trainer_state.global_step == 1 else scores
+
+        options = {"per_device_train_batch_size": 8 // passes, "gradient_accumulation_steps": passes}
+        watch = Watch(on_step_end=lambda model, state: weights.append(weights_of(model)))
+        make_grpo_trainer(tmp_path, rewards=breaks, callbacks=[watch], weight_decay=0.1, **options).train()
+        first, second, third = weights
+        assert_same_weights(first, second)
+        assert not torch.equal(second["lm_head.weight"], third["lm_head.weight"])
+
     def test_rollouts_without_a_finite_reward_are_left_out(self, tmp_path):
         def sometimes(completion_ids, trainer_state, **columns):
             scores = code_share(completion_ids)

@@ -15,16 +15,17 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
 import torch
 from PIL import Image, ImageDraw
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 from transformers import ProgressCallback, TrainerCallback
 from transformers.utils import logging
+from trl.trainer.utils import RepeatSampler
 
 from .vq_metrics import draw_grid
 
@@ -61,9 +62,38 @@ class DistinctRows(Dataset):
         return [self._decoded[index] for index in indices]
 
 
+class OrderByEpoch(Sampler):
+    """
+    TRL's sampler, in an order that depends on seed and epoch alone.
+
+    TRL's own draws the next order at each pass, so that a run that is resumed in its second epoch would repeat the
+    order of the first.
+
+    Args:
+        sampler (`RepeatSampler`):
+            The sampler.
+    """
+
+    def __init__(self, sampler: RepeatSampler):
+        self.sampler = sampler
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[int]:
+        if self.sampler.shuffle:
+            self.sampler.generator.manual_seed(self.sampler.seed + self.epoch)
+        return iter(self.sampler)
+
+
 class FailureCallback(TrainerCallback):
     """
-    Leaves out updates whose gradient is not finite; saves and stops once too many updates in a row taught nothing.
+    Leaves out updates without a usable rollout or a finite gradient, momentum and weight decay included; saves and
+    stops after too many of them in a row.
 
     Args:
         trainer (`Trainer`):
@@ -80,18 +110,22 @@ class FailureCallback(TrainerCallback):
 
     def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-        self._left_out = not all(torch.isfinite(gradient).all() for gradient in gradients)
-        if self._left_out:  # the same on all processes: they have exchanged gradients
-            logger.warning("Step %d: left out, for the gradient is not finite.", state.global_step + 1)
+        cause = None  # the same on all processes: they have exchanged counts and gradients
+        if self.trainer.num_usable_rollouts == 0:
+            cause = "no rollout is usable"
+        elif not all(torch.isfinite(gradient).all() for gradient in gradients):
+            cause = "the gradient is not finite"
+        self._left_out = cause is not None
+        if self._left_out:
+            logger.warning("Step %d: left out, for %s.", state.global_step + 1, cause)
             for parameter in model.parameters():
-                parameter.grad = None
+                parameter.grad = None  # optimizers skip such parameters altogether
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.num_failed = 0
 
     def on_step_end(self, args, state, control, **kwargs):
-        learned = self.trainer.num_usable_rollouts > 0 and not self._left_out
-        self.num_failed = 0 if learned else self.num_failed + 1
+        self.num_failed = self.num_failed + 1 if self._left_out else 0
         if self.num_failed >= self.max_failed_updates:
             control.should_save = control.should_training_stop = True
 
@@ -173,4 +207,4 @@ class RolloutGridCallback(TrainerCallback):
         return canvas
 
 
-__all__ = ["DistinctRows", "FailureCallback", "ProgressNumbersCallback", "RolloutGridCallback"]
+__all__ = ["DistinctRows", "FailureCallback", "OrderByEpoch", "ProgressNumbersCallback", "RolloutGridCallback"]

@@ -125,6 +125,10 @@ class StyleVARGRPOConfig(GRPOConfig):
     update, sampled with top-k 900 and top-p 0.96, learning rate 1e-5 without schedule, clipping at 0.2, KL coefficient
     0.1, float32. An option of the parent that cannot work here is refused by name.
 
+    The probability ratio of a generation's first update is exactly 1. Where `steps_per_generation` exceeds
+    `gradient_accumulation_steps`, it is 1 up to rounding: the old scores of all its rows are taken at once, in other
+    batches than those of the updates.
+
     Args:
         token_weighting (`str`, *optional*, defaults to `"panw"`):
             Weights of the tokens of an image, which add up to 1: `"panw"`, proportional to `(h_k w_k)^-panw_gamma` at

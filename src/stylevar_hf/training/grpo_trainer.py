@@ -32,12 +32,19 @@ from trl.models import unwrap_model_for_generation
 
 from ..data._messages import invalid
 from ..data.collator import StyleVARTripletCollator
+from ..data.mixing import EpochCallback
 from ..generation_stylevar import StyleVARScoring
 from ..image_processing_stylevar import StyleVARImageProcessor
 from ..modeling_stylevar import StyleVARForConditionalGeneration, StyleVARLayer
 from .advantages import compute_advantages
 from .checkpointing import AtomicCheckpointMixin
-from .grpo_callbacks import DistinctRows, FailureCallback, ProgressNumbersCallback, RolloutGridCallback
+from .grpo_callbacks import (
+    DistinctRows,
+    FailureCallback,
+    OrderByEpoch,
+    ProgressNumbersCallback,
+    RolloutGridCallback,
+)
 from .grpo_checks import (
     RewardFunction,
     check_prompts,
@@ -94,7 +101,8 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
       the old and of the reference policy are taken on the same rows, so that at the first update the ratio is exactly
       1 and the KL exactly 0.
     * `train`: tries each reward before the first rollout, and raises if too many updates failed.
-    * `_get_dataloader`: decodes each row once, not once per rollout.
+    * `_get_dataloader`, `_get_train_sampler`: decode each row once, not once per rollout, in an order that survives a
+      resumption.
     * Everything runs in evaluation mode, as published: no drop path, no alpha jitter, BatchNorm as it is.
 
     One process or several draw the same rollouts. Models that are divided among processes (FSDP, ZeRO-3) are refused:
@@ -251,6 +259,8 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         args = self.args
         self._failures = FailureCallback(self, args.max_failed_updates)
         self.add_callback(self._failures)
+        self._epochs = EpochCallback()
+        self.add_callback(self._epochs)
         self.add_callback(ProgressNumbersCallback(self))
         if args.num_rollout_images > 0:
             self.add_callback(RolloutGridCallback(self, args.num_rollout_images))
@@ -316,6 +326,11 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         if isinstance(dataset, datasets.Dataset):
             dataset = DistinctRows(dataset)
         return super()._get_dataloader(dataset, *args, **kwargs)
+
+    def _get_train_sampler(self, dataset: Any = None) -> OrderByEpoch:
+        sampler = OrderByEpoch(super()._get_train_sampler(dataset))
+        self._epochs.targets = (sampler,)  # accelerate does not find it below what skips batches after a resumption
+        return sampler
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         batch = self.args.eval_batch_size * self.args.world_size
