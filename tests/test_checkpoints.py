@@ -13,19 +13,31 @@
 # limitations under the License.
 """What ships with the package is what README says of it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from stylevar_hf import StyleVARVQModel
-from stylevar_hf.checkpoints import TRAINED_TOKENIZER
+from stylevar_hf import StyleVARForConditionalGeneration, StyleVARPipeline, StyleVARVQModel, bundled_checkpoint
+from stylevar_hf.checkpoints import NAMES
+from stylevar_hf.data import load_procedural
 from stylevar_hf.data.procedural import procedural_triplet
 from stylevar_hf.data.procedural_contents import HELD_OUT_PHOTOGRAPHS, photograph_crop
+from stylevar_hf.evaluation import colour_distance, peak_signal_to_noise_ratio, structural_similarity, texture_distance
+
+
+NUM_PAIRS = 16
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def pipe(request) -> StyleVARPipeline:
+    return StyleVARPipeline.from_pretrained(bundled_checkpoint(request.param), device="cpu", dtype=torch.float32)
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> StyleVARVQModel:
-    return StyleVARVQModel.from_pretrained(TRAINED_TOKENIZER, dtype=torch.float32).eval()
+    return StyleVARForConditionalGeneration.from_pretrained(bundled_checkpoint(), dtype=torch.float32).vq_model.eval()
 
 
 def to_pixel_values(images) -> torch.Tensor:
@@ -40,7 +52,11 @@ def mean_psnr(tokenizer: StyleVARVQModel, images) -> float:
     return (10 * torch.log10(4 / errors)).mean().item()
 
 
-class TestTrainedTokenizer:
+def mean_of(measure, images, references) -> float:
+    return float(np.mean([measure(*pair) for pair in zip(images, references, strict=True)]))
+
+
+class TestTokenizer:
     @pytest.mark.parametrize("split", ["in_distribution", "near_distribution", "out_of_distribution"])
     def test_held_out_procedural_images_are_reconstructed(self, tokenizer, split):
         triplets = [procedural_triplet(index, split, image_size=tokenizer.config.image_size) for index in range(8)]
@@ -53,5 +69,52 @@ class TestTrainedTokenizer:
         crops = [photograph_crop(rng, size, HELD_OUT_PHOTOGRAPHS)[0] for _ in range(16)]
         assert mean_psnr(tokenizer, crops) > 22
 
-    def test_it_is_small(self):
-        assert sum(file.stat().st_size for file in TRAINED_TOKENIZER.iterdir()) < 4 * 2**20
+
+class TestStyleTransfer:
+    """A part of README's table, on fewer pairs and with room for chance."""
+
+    @pytest.fixture(scope="class", params=["in_distribution", "near_distribution"])
+    def triplets(self, request) -> dict[str, list]:
+        rows = load_procedural(NUM_PAIRS, request.param, image_size=128)
+        return {name: list(rows[name]) for name in ("content", "style", "target")}
+
+    @pytest.fixture(scope="class")
+    def outputs(self, pipe, triplets) -> list:
+        return pipe(triplets["content"], triplets["style"], seed=0, batch_size=NUM_PAIRS)
+
+    @pytest.fixture(scope="class")
+    def swapped(self, pipe, triplets) -> list:
+        styles = triplets["style"][1:] + triplets["style"][:1]
+        return pipe(triplets["content"], styles, seed=0, batch_size=NUM_PAIRS)
+
+    @pytest.mark.parametrize("control", ["content", "another style"])
+    @pytest.mark.parametrize(
+        ("measure", "sign"),
+        [
+            (structural_similarity, 1),
+            (peak_signal_to_noise_ratio, 1),
+            (colour_distance, -1),
+            (texture_distance, -1),
+        ],
+    )
+    def test_output_is_nearer_to_the_target_than_controls(self, triplets, outputs, swapped, control, measure, sign):
+        others = triplets["content"] if control == "content" else swapped
+        ours, theirs = (mean_of(measure, images, triplets["target"]) for images in (outputs, others))
+        assert sign * (ours - theirs) > 0
+
+    def test_strength_moves_from_content_to_style(self, pipe, triplets):
+        to_content, to_style = [], []
+        for strength in (-1, 0, 1):
+            images = pipe(
+                triplets["content"], triplets["style"], seed=0, batch_size=NUM_PAIRS, style_strength=strength
+            )
+            to_content.append(mean_of(structural_similarity, images, triplets["content"]))
+            to_style.append(mean_of(structural_similarity, images, triplets["style"]))
+        assert to_content[0] > to_content[1] > to_content[2]
+        assert to_style[0] < to_style[1] < to_style[2]
+
+
+class TestFiles:
+    def test_are_small(self):
+        for name in NAMES:
+            assert sum(file.stat().st_size for file in Path(bundled_checkpoint(name)).iterdir()) < 40 * 2**20

@@ -39,7 +39,7 @@ from huggingface_hub import SpaceCard
 
 from stylevar_hf import StyleVARPipeline
 from stylevar_hf.cli import main
-from stylevar_hf.demo import build_demo, launch_demo, load_demo, request_limits
+from stylevar_hf.demo import build_demo, launch_demo, request_limits
 from stylevar_hf.demo import events as demo_events
 from stylevar_hf.demo.painting import paint
 from stylevar_hf.demo.pictures import MAX_FILE_MEGABYTES, contact_sheet, fitted_size, read_picture, save_result
@@ -417,6 +417,22 @@ class TestRequestLimits:
         assert self.ask(limits, path) == []
         assert len(limits._asked) == 1, "visitors who left are remembered"
 
+    @pytest.mark.parametrize(
+        ("path", "headers", "status"),
+        [
+            ("/gradio_api/upload", {"content-length": "11534336"}, None),
+            ("/gradio_api/upload", {"content-length": "11534337"}, 413),
+            ("/gradio_api/queue/join", {"content-length": "1048577"}, 413),
+            ("/gradio_api/component_server", {"content-length": "1048577"}, 413),
+            ("/gradio_api/upload", {"transfer-encoding": "chunked"}, 411),
+            ("/gradio_api/upload", {"content-length": "much"}, 411),
+        ],
+    )
+    def test_nobody_may_send_more_than_a_picture(self, path, headers, status, limits):
+        headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+        sent = self.ask(limits, path, headers=headers)
+        assert [message["status"] for message in sent[:1]] == ([] if status is None else [status])
+
     def test_reading_is_free(self, limits):
         assert [self.ask(limits, "/gradio_api/queue/join", method="GET") for _ in range(5)] == [[]] * 5
 
@@ -458,6 +474,14 @@ class TestEvents:
         assert content.size == result.size == (640, 640)
         assert button["value"] == image_files["style"]
 
+    def test_chosen_variant_is_read_like_an_upload(self, image_files, monkeypatch):
+        class Event:
+            index = 0
+
+        monkeypatch.setattr("stylevar_hf.demo.pictures.MAX_PIXELS", 20 * 30)  # the content's, less than the other's
+        with pytest.raises(gr.Error, match="The chosen picture is too large"):
+            demo_events.pick([(image_files["style"], "1")], image_files["content"], Event())
+
 
 class TestCommand:
     @pytest.fixture
@@ -490,10 +514,6 @@ class TestCommand:
         monkeypatch.setattr(gr.Blocks, "block_thread", lambda self: self.close())
         assert main(["demo", "--model", tiny_model_dir, "--device", "cpu"]) == 0
         assert re.search(r"http://127\.0\.0\.1:\d+", capsys.readouterr().out)
-
-    def test_untrained_model_is_announced(self):
-        notices = [block.value for block in load_demo(device="cpu").blocks.values() if block.elem_id == "notice"]
-        assert len(notices) == 1 and "not trained" in notices[0]
 
 
 class TestSpace:

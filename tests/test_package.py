@@ -18,7 +18,6 @@ import os
 import subprocess
 import sys
 import textwrap
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -35,7 +34,6 @@ from stylevar_hf import (
     StyleVARVQConfig,
     StyleVARVQModel,
     bundled_checkpoint,
-    checkpoints,
 )
 
 
@@ -225,52 +223,16 @@ class TestSavedFolder:
 
 
 class TestBundledCheckpoint:
-    def test_builds_once_and_warns(self, tmp_path, monkeypatch, caplog):
-        monkeypatch.setenv("STYLEVAR_CACHE", str(tmp_path))
+    def test_is_in_the_package_and_complete(self):
         folder = Path(bundled_checkpoint())
-        assert "untrained" in caplog.text
-        assert folder.parent == tmp_path
-        written = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-        assert Path(bundled_checkpoint()) == folder
-        assert written == {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-        assert [path.name for path in tmp_path.iterdir()] == [folder.name], "scratch folders are left"
+        assert folder.parent.parent == Path(stylevar_hf.__file__).parent
+        names = {"config.json", "generation_config.json", "preprocessor_config.json", "model.safetensors"}
+        assert {path.name for path in folder.iterdir()} == names
 
-    def test_is_reproducible_and_leaves_the_random_state(self, tmp_path, monkeypatch):
-        weights = []
-        for cache in ("first", "second"):
-            monkeypatch.setenv("STYLEVAR_CACHE", str(tmp_path / cache))
-            torch.manual_seed(len(weights))
-            state = torch.get_rng_state()
-            weights.append((Path(bundled_checkpoint()) / "model.safetensors").read_bytes())
-            assert torch.equal(state, torch.get_rng_state())
-        assert weights[0] == weights[1]
+    def test_unknown_name_is_refused(self):
+        with pytest.raises(ValueError, match="`name` must be one of stylevar-mini.*but got 'x'"):
+            bundled_checkpoint("x")
 
-    def test_two_builders_at_once(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("STYLEVAR_CACHE", str(tmp_path))
-        with ThreadPoolExecutor(2) as pool:
-            first, second = pool.map(lambda _: bundled_checkpoint(), range(2))
-        assert first == second
-        assert len(list(tmp_path.iterdir())) == 1
-        StyleVARForConditionalGeneration.from_pretrained(first)
-
-    def test_nothing_is_left_of_a_failed_build(self, tmp_path, monkeypatch):
-        def fail(folder):
-            (folder / "config.json").write_text("{}")
-            raise OSError("disk full")
-
-        monkeypatch.setenv("STYLEVAR_CACHE", str(tmp_path))
-        monkeypatch.setattr(checkpoints, "_save_untrained", fail)
-        with pytest.raises(OSError, match="disk full"):
-            bundled_checkpoint()
-        assert list(tmp_path.iterdir()) == []
-
-    def test_is_small_and_paints(self, image_files):
+    def test_paints(self, image_files):
         pipe = StyleVARPipeline.from_pretrained(bundled_checkpoint(), device="cpu")
-        assert 2e6 < pipe.model.num_parameters() < 6e6
         assert pipe(image_files["content"], image_files["style"], seed=0).size == (128, 128)
-
-    def test_shipped_checkpoint_comes_first(self, tmp_path, monkeypatch, caplog):
-        (tmp_path / "config.json").write_text("{}")
-        monkeypatch.setattr(checkpoints, "TRAINED_CHECKPOINT", tmp_path)
-        assert bundled_checkpoint() == str(tmp_path)
-        assert caplog.text == ""

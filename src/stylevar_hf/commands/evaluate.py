@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..evaluation import EvaluationConfig
 
 
-# The word on the command line, and the name in tables: that of an untrained one's folder changes with every release.
+# The word on the command line, and the name in tables.
 BUNDLED, BUNDLED_NAME = "bundled", "stylevar-mini"
 
 

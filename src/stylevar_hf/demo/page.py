@@ -26,7 +26,6 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from ..checkpoints import is_trained
 from ..commands.stylize import load_pipeline
 from ..pipeline_stylevar import StyleVARPipeline
 from .events import MAX_SEED, MAX_VARIANTS, SHAPES, check_upload, pick, stylize
@@ -45,8 +44,7 @@ CACHE_SECONDS = 1800
 CSS = """
 .gradio-container {max-width: 1120px !important; margin: 0 auto !important}
 #heading h1 {margin: 0 0 .2em; font-size: 1.6rem}
-#heading p, #notice p {margin: 0}
-#notice {border-left: 4px solid var(--color-accent); padding: .5em .8em; background: var(--background-fill-secondary)}
+#heading p {margin: 0}
 #status {min-height: 1.6em}
 #status p {margin: 0; font-variant-numeric: tabular-nums}
 #live img {width: 100%; height: 100%; object-fit: contain}
@@ -67,12 +65,6 @@ footer {display: none !important}
 SCROLL_TO_RESULT = "() => document.querySelector('#result').scrollIntoView({behavior: 'smooth', block: 'nearest'})"
 
 
-UNTRAINED = (
-    "**The bundled model is not trained yet: whatever you give it, the result is noise.** Load a trained one with "
-    "`stylevar demo --model ...`."
-)
-
-
 def load_demo(model: str | None = None, dtype: str = "auto", device: str = "auto") -> gr.Blocks:
     """
     The page for a checkpoint.
@@ -91,17 +83,16 @@ def load_demo(model: str | None = None, dtype: str = "auto", device: str = "auto
     """
     pipe = load_pipeline(model, dtype, device)
     name = "stylevar-mini" if model is None else Path(model).name if Path(model).exists() else model
-    return build_demo(pipe, name, UNTRAINED if model is None and not is_trained() else None)
+    return build_demo(pipe, name)
 
 
-def build_demo(pipe: StyleVARPipeline, model_name: str, notice: str | None = None) -> gr.Blocks:
+def build_demo(pipe: StyleVARPipeline, model_name: str) -> gr.Blocks:
     """
     The page, with its queue. Serve it with [`launch_demo`], which adds the limits that belong to the server.
 
     Args:
         pipe ([`StyleVARPipeline`]): The model.
         model_name (`str`): What the page and the results call it.
-        notice (`str`, *optional*): A sentence above everything, in Markdown.
 
     Returns:
         `gradio.Blocks`
@@ -114,8 +105,6 @@ def build_demo(pipe: StyleVARPipeline, model_name: str, notice: str | None = Non
             f"([paper](https://arxiv.org/abs/2604.21052)). Model: {model_name}",
             elem_id="heading",
         )
-        if notice:
-            gr.Markdown(notice, elem_id="notice")
         with gr.Row():
             with gr.Column(scale=5, min_width=320):
                 inputs = _build_inputs()
