@@ -23,6 +23,15 @@ from .._lazy import lazy_names
 
 
 _MODULES = {
+    "adain": ("AdaINConfig", "AdaINModel", "convert_adain_checkpoint"),
+    "baselines": (
+        "AdaINGenerator",
+        "BaselineUnavailable",
+        "Generator",
+        "PairFunction",
+        "PipelineGenerator",
+        "get_baseline",
+    ),
     "benchmarks": ("BenchmarkSet", "load_benchmark"),
     "controls": ("derangement", "reinhard_transfer", "return_content", "return_style"),
     "evaluation_config": ("EvaluationConfig",),
@@ -38,11 +47,22 @@ _MODULES = {
         "texture_signature",
     ),
     "intervals": ("Estimate", "bootstrap_mean"),
-    "model_checks": ("evaluate_identity", "evaluate_reconstruction", "StrengthReport"),
+    "measures": ("MEASURE_NAMES",),
+    "metrics": ("METRIC_NAMES", "MetricInfo", "MetricUnavailable", "get_metric_info", "load_metric"),
+    "model_checks": ("CheckReport", "StrengthReport", "evaluate_identity", "evaluate_reconstruction"),
     "runner": ("run_evaluation",),
 }
 
 if TYPE_CHECKING:
+    from .adain import AdaINConfig, AdaINModel, convert_adain_checkpoint
+    from .baselines import (
+        AdaINGenerator,
+        BaselineUnavailable,
+        Generator,
+        PairFunction,
+        PipelineGenerator,
+        get_baseline,
+    )
     from .benchmarks import BenchmarkSet, load_benchmark
     from .controls import derangement, reinhard_transfer, return_content, return_style
     from .evaluation_config import EvaluationConfig
@@ -58,7 +78,9 @@ if TYPE_CHECKING:
         texture_signature,
     )
     from .intervals import Estimate, bootstrap_mean
-    from .model_checks import StrengthReport, evaluate_identity, evaluate_reconstruction
+    from .measures import MEASURE_NAMES
+    from .metrics import METRIC_NAMES, MetricInfo, MetricUnavailable, get_metric_info, load_metric
+    from .model_checks import CheckReport, StrengthReport, evaluate_identity, evaluate_reconstruction
     from .runner import run_evaluation
 
 
@@ -66,18 +88,34 @@ __getattr__, __dir__ = lazy_names(__name__, _MODULES, dict.fromkeys(_MODULES, "e
 
 
 __all__ = [
+    "MEASURE_NAMES",
+    "METRIC_NAMES",
+    "AdaINConfig",
+    "AdaINGenerator",
+    "AdaINModel",
+    "BaselineUnavailable",
     "BenchmarkSet",
+    "CheckReport",
     "Estimate",
     "EvaluationConfig",
+    "Generator",
+    "MetricInfo",
+    "MetricUnavailable",
+    "PairFunction",
+    "PipelineGenerator",
     "StrengthReport",
     "bootstrap_mean",
     "colour_distance",
     "colour_signature",
+    "convert_adain_checkpoint",
     "derangement",
     "draw_gallery",
     "evaluate_identity",
     "evaluate_reconstruction",
+    "get_baseline",
+    "get_metric_info",
     "load_benchmark",
+    "load_metric",
     "mean_colour_difference",
     "peak_signal_to_noise_ratio",
     "reinhard_transfer",
