@@ -21,6 +21,7 @@ from stylevar_hf.evaluation import (
     bootstrap_mean,
     colour_distance,
     derangement,
+    intervals,
     mean_colour_difference,
     peak_signal_to_noise_ratio,
     reinhard_transfer,
@@ -281,6 +282,12 @@ class TestBootstrapMean:
         alone = bootstrap_mean(values, groups=range(50))
         repeated = bootstrap_mean(np.repeat(values, 10), groups=np.repeat(np.arange(50), 10))
         assert repeated.low == pytest.approx(alone.low) and repeated.high == pytest.approx(alone.high)
+
+    def test_draws_in_parts_are_the_same_draws(self, monkeypatch):
+        values = np.random.default_rng(0).random(7)
+        whole = bootstrap_mean(values, num_resamples=11)
+        monkeypatch.setattr(intervals, "MAX_DRAWN", 3 * 7)
+        assert bootstrap_mean(values, num_resamples=11) == whole
 
     def test_single_group_has_no_interval(self):
         found = bootstrap_mean([1.0, 2.0, 3.0], groups=["a", "a", "a"])

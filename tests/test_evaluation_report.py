@@ -16,6 +16,7 @@ import json
 import math
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ from huggingface_hub import parse_eval_result_entries
 from transformers.testing_utils import CaptureLogger
 from transformers.utils import logging
 
-from stylevar_hf import StyleVARPipeline
+from stylevar_hf import StyleVARImageProcessor, StyleVARPipeline
 from stylevar_hf.evaluation import (
     Estimate,
     EvaluationConfig,
@@ -43,6 +44,7 @@ from stylevar_hf.evaluation import (
     save_gallery,
     structural_similarity,
 )
+from stylevar_hf.evaluation._checkpoints import common_processor, fingerprint
 from stylevar_hf.evaluation.adain import AdaINConfig, AdaINModel
 from stylevar_hf.evaluation.markdown_report import to_markdown
 from stylevar_hf.evaluation.measures import get_measure
@@ -281,7 +283,9 @@ class TestRunEvaluation:
     def test_one_style_for_all_is_swapped_with_a_warning(self, rows, tmp_path):
         Dataset.from_list([{**row, "style_id": "one"} for row in rows[:2]]).save_to_disk(tmp_path / "same")
         with CaptureLogger(logging.get_logger("stylevar_hf.evaluation._pairs")) as captured:
-            run_evaluation(controls_only(f"triplets:{tmp_path / 'same'}", tmp_path / "out"), generators=[Oracle(rows)])
+            config = controls_only(f"triplets:{tmp_path / 'same'}", tmp_path / "out")
+            found = run_evaluation(config, generators=[Oracle(rows)])
+        assert found["sets"]["same"]["notes"] == ["Another pair's style: for 2 of 2 pairs it is the same style."]
         assert "Styles are swapped whatever their `style_id`" in captured.out
 
     def test_generator_of_too_few_pictures_is_refused(self, rows, data, tmp_path):
@@ -310,6 +314,14 @@ class MeanDistance:
 
 
 class TestMetricsOfASet:
+    def test_damaged_weights_are_named_and_the_rest_goes_on(self, rows, data, tmp_path):
+        (tmp_path / "vgg19.pth").write_bytes(b"not weights")
+        weights = {"style_loss": str(tmp_path / "vgg19.pth")}
+        config = controls_only(data, tmp_path / "out", metrics=["style_loss", "style_colour"], weights=weights)
+        found = run_evaluation(config, generators=[Oracle(rows)])
+        assert "vgg19.pth does not hold its weights" in found["not_computed"][0]["reason"]
+        assert found["sets"]["held_out"]["means"]["oracle"].keys() == {"style_colour"}
+
     def test_have_a_value_and_no_interval(self, rows, data, tmp_path, monkeypatch):
         asked = []
         monkeypatch.setattr(
@@ -346,11 +358,46 @@ class TestAdaIN:
         with pytest.raises(ValueError, match="`weights` must be those of the pictures of AdaIN"):
             run_evaluation(config, generators=[Oracle(rows)])
 
+    def test_weights_that_did_not_load_are_not_noted(self, rows, data, tmp_path):
+        found = {}
+        for name in ("first", "second"):
+            (tmp_path / name).mkdir()
+            weights = {"adain": str(tmp_path / name)}
+            config = controls_only(
+                data, tmp_path / "out", baselines=["adain"], weights=weights, resume=name == "second"
+            )
+            found = run_evaluation(config, generators=[Oracle(rows)])
+        assert "second' lacks vgg_normalised.pth" in found["not_computed"][0]["reason"]
+
     def test_is_not_computed_without_weights(self, rows, data, tmp_path):
         config = controls_only(data, tmp_path / "out", baselines=["adain", "content"])
         found = run_evaluation(config, generators=[Oracle(rows)])
         assert [one["title"] for one in found["not_computed"]] == ["AdaIN"]
         assert list(found["sets"]["held_out"]["means"]) == ["oracle", "content"]
+
+
+class TestAdapters:
+    @pytest.fixture
+    def adapter(self, tiny_model_dir, tmp_path) -> Path:
+        """As much of an adapter as is read before anything is painted, on a base of its own."""
+        shutil.copytree(tiny_model_dir, tmp_path / "base")
+        (tmp_path / "adapter").mkdir()
+        config = {"base_model_name_or_path": str(tmp_path / "base"), "peft_type": "LORA"}
+        (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(config))
+        return tmp_path / "adapter"
+
+    def test_pictures_are_those_of_its_own_processor_or_its_bases(self, adapter, pipe):
+        assert common_processor({"a": str(adapter)}, None).resize_mode == pipe.image_processor.resize_mode
+        size = dict(pipe.image_processor.size)
+        StyleVARImageProcessor(size=size, resize_mode="center_crop").save_pretrained(adapter)
+        assert common_processor({"a": str(adapter)}, None).resize_mode == "center_crop"
+
+    def test_another_base_is_another_checkpoint(self, adapter):
+        before = fingerprint(str(adapter))
+        with open(adapter.parent / "base" / "model.safetensors", "ab") as file:
+            file.write(b" ")
+        after = fingerprint(str(adapter))
+        assert before.split(" on ")[0] == after.split(" on ")[0] and before != after
 
 
 class TestResume:
@@ -384,6 +431,18 @@ class TestResume:
         found = run_evaluation(config, generators=[again])["sets"]["held_out"]
         assert again.painted == 0
         assert set(found["means"]) == {"oracle", "style"} and set(found["means"]["oracle"]) == {"style_texture"}
+
+    def test_pictures_that_are_painted_again_are_measured_again(self, rows, data, tmp_path):
+        run_evaluation(controls_only(data, tmp_path / "out"), generators=[Oracle(rows)])
+        (tmp_path / "out" / "outputs" / "held_out" / "oracle" / "00000.png").unlink()
+        copier = Copier(rows)
+        copier.name = "oracle"
+        found = run_evaluation(controls_only(data, tmp_path / "out", resume=True), generators=[copier])
+        values = json.loads((tmp_path / "out" / "values" / "held_out" / "oracle.json").read_text())
+        whole = json.loads((tmp_path / "out" / "values" / "held_out" / "content.json").read_text())
+        first, *others = (entry["style_colour"]["values"] for entry in (values, whole))
+        assert first[0] == others[0][0] and first[1] != others[0][1]
+        assert found["sets"]["held_out"]["means"]["oracle"]["style_colour"]["mean"] == pytest.approx(np.mean(first))
 
     def test_folder_of_a_run_is_refused_without_resume(self, finished, tiny_model_dir, data):
         config = EvaluationConfig(data, finished[1], models=[tiny_model_dir])
@@ -432,6 +491,7 @@ class TestEvaluationConfig:
             ({"weights": {"lpips": "none.pth"}}, "`weights` must be files or folders that exist"),
             ({"style_strength": 2}, r"`style_strength` must be in \[-1, 1\]"),
             ({"strengths": (1, 0)}, "`strengths` must be rising"),
+            ({"strengths": (0, 2)}, r"`strengths` must be in \[-1, 1\]"),
             ({"batch_size": 0}, "`batch_size` must be an integer of at least 1"),
             ({"seed": -1}, "`seed` must be an integer of at least 0"),
             ({"num_pairs": 0}, "`num_pairs` must be"),
@@ -465,6 +525,10 @@ class TestSystems:
     def test_generator_with_a_taken_name_is_refused(self):
         with pytest.raises(ValueError, match="`generators` must be named unlike .*'content'"):
             list_systems(["m"], ["content"], CONTROLS, 0.0, ())
+
+    def test_names_of_one_folder_are_refused(self):
+        with pytest.raises(ValueError, match="must be named unlike .*'a/final'"):
+            list_systems(["a/final", "A-final"], [], [], 0.0, ())
 
     @pytest.mark.parametrize(
         ("text", "expected"),

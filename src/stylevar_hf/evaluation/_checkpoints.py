@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.utils import cached_file, find_adapter_config_file
+from transformers.utils.hub import extract_commit_hash
 
 from ..configuration_stylevar import StyleVARConfig
 from ..data._messages import invalid
 from ..image_processing_stylevar import StyleVARImageProcessor
-from ..pipeline_stylevar import StyleVARPipeline
+from ..pipeline_stylevar import StyleVARPipeline, find_image_processor
 
 
 # What a result depends on beside the weights.
@@ -67,14 +69,17 @@ def common_processor(models: Mapping[str, str], image_size: int | None) -> Style
 
 
 def _read_processor(path: str) -> tuple[int, StyleVARImageProcessor]:
-    """Image size and image processing of a checkpoint, or of the one that an adapter belongs to, without weights."""
-    adapter = Path(path) / "adapter_config.json"
-    if adapter.is_file() and not (Path(path) / "config.json").is_file():
-        return _read_processor(json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"])
-    side = StyleVARConfig.from_pretrained(path).image_size
-    if os.path.isdir(path) and not os.path.isfile(os.path.join(path, "preprocessor_config.json")):
-        return side, StyleVARImageProcessor(size={"height": side, "width": side})
-    return side, StyleVARImageProcessor.from_pretrained(path)
+    """Image size and image processing of a checkpoint or an adapter, as the pipeline has them, without weights."""
+    base = _base_of(path)
+    side = StyleVARConfig.from_pretrained(base or path).image_size
+    processor = find_image_processor([(place, {}) for place in (path, base) if place is not None])
+    return side, processor or StyleVARImageProcessor(size={"height": side, "width": side})
+
+
+def _base_of(path: str) -> str | None:
+    """What an adapter belongs to, in a folder or on the Hub; `None` of anything else."""
+    file = find_adapter_config_file(path)
+    return None if file is None else json.loads(Path(file).read_text(encoding="utf-8"))["base_model_name_or_path"]
 
 
 def describe_pipeline(pipeline: StyleVARPipeline) -> dict[str, Any]:
@@ -89,9 +94,15 @@ def describe_pipeline(pipeline: StyleVARPipeline) -> dict[str, Any]:
 
 
 def fingerprint(path: str) -> str:
-    """A hash of a folder's weights and config, or the commit of a repository on the Hub."""
+    """A hash of a folder's weights and config, or a repository's commit on the Hub; of an adapter its base's too."""
+    base = _base_of(path)
+    return _fingerprint_of_one(path) if base is None else f"{_fingerprint_of_one(path)} on {_fingerprint_of_one(base)}"
+
+
+def _fingerprint_of_one(path: str) -> str:
     if not os.path.isdir(path):
-        return str(StyleVARConfig.from_pretrained(path)._commit_hash)
+        name = "config.json" if _base_of(path) is None else "adapter_config.json"
+        return str(extract_commit_hash(cached_file(path, name), None))
     digest = hashlib.sha256()
     for file in sorted(Path(path).glob("*")):
         if file.suffix == ".safetensors" or file.name in CONFIG_FILES:

@@ -13,6 +13,7 @@
 # limitations under the License.
 """From painted pictures to a value per pair, system and measure; what was measured before is kept."""
 
+import pickle
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -30,6 +31,8 @@ from .metrics import MetricUnavailable, load_metric
 from .systems import System
 
 
+# What torch raises at a file that is damaged, or of another network.
+UNREADABLE = (EOFError, KeyError, RuntimeError, pickle.UnpicklingError)
 # Which rows of which system are measured.
 Jobs = Sequence[tuple[System, Sequence[int]]]
 
@@ -132,6 +135,10 @@ def measure_metric(
             return " ".join(str(error).split())
         except torch.OutOfMemoryError:
             return "out of memory; go on with a smaller batch size, or on the CPU"
+        except UNREADABLE as error:
+            if weights is None:
+                raise
+            return f"{weights} does not hold its weights: {' '.join(str(error).split())[:200]}"
     return None
 
 

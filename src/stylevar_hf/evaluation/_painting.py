@@ -58,6 +58,7 @@ def paint(
     bar.update(len(rows) - len(missing))
     if not missing:
         return
+    folder.forget_measured(pairs.name, system.name)
     times = folder.read(folder.times(pairs.name, system.name)).get("batches", [])
     for start in range(-batch_size, len(missing), batch_size):
         chunk = missing[max(start, 0) : max(start, 0) + batch_size]

@@ -50,6 +50,7 @@ class PairSet:
         self.has_target = benchmark.has_target
         self.seeds = [seed + row for row in range(len(benchmark))]
         self.others = None if len(benchmark) < 2 else _choose_others(benchmark, seed)
+        self.notes = (*benchmark.notes, *self._swap_notes())
         self._columns = {
             name: benchmark.dataset.select_columns([name])  # reading a row decodes no other picture
             for name in ("content", "style", "target")
@@ -57,6 +58,13 @@ class PairSet:
         }
         size = processor.size["height"] * processor.size["width"] * 3
         self._load = functools.lru_cache(maxsize=max(16, CACHE_BYTES // size))(self._read)
+
+    def _swap_notes(self) -> list[str]:
+        style_ids = self.benchmark.style_ids
+        if self.others is None or style_ids is None:
+            return []
+        same = sum(style_ids[row] == style_ids[other] for row, other in enumerate(self.others))
+        return [f"Another pair's style: for {same} of {len(self)} pairs it is the same style."] if same else []
 
     def __len__(self) -> int:
         return len(self.benchmark)

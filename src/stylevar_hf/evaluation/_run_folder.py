@@ -25,6 +25,7 @@ Every file is written under a temporary name first.
 """
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -98,14 +99,9 @@ class RunFolder:
         return self.root / "outputs" / file_name(set_name) / file_name(system)
 
     def save_output(self, set_name: str, system: str, row: int, image: PIL.Image.Image) -> None:
-        path = self.output(set_name, system, row)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
-        try:
-            image.save(scratch, format="PNG")
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
+        buffer = io.BytesIO()
+        image.save(buffer, format="PNG")
+        write_atomically(self.output(set_name, system, row), buffer.getvalue())
 
     def load_output(self, set_name: str, system: str, row: int) -> PIL.Image.Image:
         with PIL.Image.open(self.output(set_name, system, row)) as image:
@@ -126,6 +122,14 @@ class RunFolder:
     def update(self, path: Path, entries: Mapping[str, Any]) -> None:
         """Adds entries to a JSON file."""
         write_atomically(path, to_json({**self.read(path), **entries}))
+
+    def forget_measured(self, set_name: str, system: str) -> None:
+        """Drops the values that were taken of a system's pictures, before they are painted anew."""
+        path = self.values(set_name, system)
+        if path.is_file():
+            # The cross-entropy is the model's own: it does not depend on pictures.
+            kept = {name: entry for name, entry in self.read(path).items() if name == "cross_entropy"}
+            write_atomically(path, to_json(kept))
 
 
 def check_free(root: str | os.PathLike, resume: bool) -> None:

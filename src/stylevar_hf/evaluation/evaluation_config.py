@@ -113,6 +113,8 @@ class EvaluationConfig:
                 raise invalid("weights", "files or folders that exist", f"{name}={path}", "Check the path.")
         if not -1 <= self.style_strength <= 1:
             raise invalid("style_strength", "in [-1, 1]", self.style_strength, "0 is as the model was trained.")
+        if not all(-1 <= strength <= 1 for strength in self.strengths):
+            raise invalid("strengths", "in [-1, 1]", self.strengths, "Try (-1, -0.5, 0, 0.5, 1).")
         if any(a >= b for a, b in zip(self.strengths, self.strengths[1:], strict=False)):
             raise invalid("strengths", "rising numbers", self.strengths, "Try (-1, -0.5, 0, 0.5, 1).")
 

@@ -22,6 +22,7 @@ import numpy as np
 
 
 LEVEL = 0.95
+MAX_DRAWN = 2**22  # at a time: 2000 resamples of 100 000 groups would take gigabytes
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,12 @@ def bootstrap_mean(
     if names.max() == 0:
         return Estimate(float(values.mean()), math.nan, math.nan)
     sums, counts = np.bincount(names, values), np.bincount(names)
-    drawn = np.random.default_rng(seed).integers(0, len(sums), (num_resamples, len(sums)))
-    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    rng, parts = np.random.default_rng(seed), []
+    step = max(1, MAX_DRAWN // len(sums))
+    for start in range(0, num_resamples, step):
+        drawn = rng.integers(0, len(sums), (min(step, num_resamples - start), len(sums)))
+        parts.append(sums[drawn].sum(1) / counts[drawn].sum(1))
+    means = np.concatenate(parts)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(float(values.mean()), float(low), float(high))
 

@@ -117,7 +117,7 @@ def summarise_set(
             }
     return {
         "source": benchmark.source,
-        "notes": list(benchmark.notes),
+        "notes": list(pairs.notes),
         "left_out": list(benchmark.left_out),
         "hub_dataset": benchmark.hub_dataset,
         "has_target": pairs.has_target,

@@ -204,7 +204,7 @@ class _Run:
         rows = {pairs.name: self._rows(pairs, system) for pairs in self.pairs}
         generator, weights = self.generators.get(system.name), self.config.weights.get(system.name)
         for pairs in self.pairs:
-            self._note_weights(pairs, system, weights)
+            self._check_weights(pairs, system, weights)
         if not any(rows_to_paint(self.folder, pairs, system, rows[pairs.name]) for pairs in self.pairs):
             self.bar.update(sum(map(len, rows.values())))
             return
@@ -216,17 +216,18 @@ class _Run:
                 self.bar.update(sum(map(len, rows.values())))
                 return
         for pairs in self.pairs:
+            if weights is not None:  # they loaded
+                self.folder.update(self.folder.times(pairs.name, system.name), {"weights": weights})
             paint(self.folder, pairs, system, generator, rows[pairs.name], self.config.batch_size, self.bar)
 
-    def _note_weights(self, pairs: PairSet, system: System, weights: str | None) -> None:
+    def _check_weights(self, pairs: PairSet, system: System, weights: str | None) -> None:
         """Refuses to go on with pictures that a baseline painted with other weights."""
-        path = self.folder.times(pairs.name, system.name)
         if weights is None:
             return
-        if (there := self.folder.read(path).get("weights", weights)) != weights:
+        there = self.folder.read(self.folder.times(pairs.name, system.name)).get("weights", weights)
+        if there != weights:
             mend = f"Remove {self.folder.root / 'outputs' / '*' / system.name} to paint them again."
             raise invalid("weights", f"those of the pictures of {system.title}, {there}", weights, mend)
-        self.folder.update(path, {"weights": weights})
 
     def _paint_model(self, name: str) -> None:
         """All that needs a checkpoint, so that it is loaded once: pictures, cross-entropies, checks."""

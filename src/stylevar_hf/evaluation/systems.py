@@ -19,14 +19,10 @@ nothing clever, baselines, and any generator of your own.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING
 
 from ..data._messages import invalid
+from ._run_folder import file_name
 from .baselines import BASELINE_TITLES
-
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -116,8 +112,8 @@ def list_systems(
             for strength in strengths
             if strength != style_strength
         ]
-    names = [system.name for system in systems]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    names = [file_name(system.name).casefold() for system in systems]  # their pictures must not share a folder
+    if twice := [system.name for system, name in zip(systems, names, strict=True) if names.count(name) > 1]:
         raise invalid("generators", "named unlike the checkpoints and the baselines", repr(twice[0]), "Rename it.")
     return systems
 
