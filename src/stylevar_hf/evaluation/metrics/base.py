@@ -180,14 +180,14 @@ class ImageMetric(evaluate.Metric, abc.ABC):
     def _values(self, measure: Callable[..., torch.Tensor], *columns: Sequence[PIL.Image.Image]) -> list[float]:
         """What a function of batches `(B, 3, H, W)`, one for each column, to `(B,)` gives for each row."""
         with torch.autocast(self.device.type, enabled=False):
-            parts = [measure(*batch).double() for batch in self._same_size_batches(*columns)]
+            parts = [measure(*batch).cpu().double() for batch in self._same_size_batches(*columns)]
         return torch.cat(parts).tolist()
 
     @torch.no_grad()
     def _features(self, network: torch.nn.Module, pictures: Sequence[PIL.Image.Image]) -> torch.Tensor:
-        """What a network makes of each picture, `(N, D)`, in batches."""
+        """What a network makes of each picture, `(N, D)` on the CPU, in batches."""
         with torch.autocast(self.device.type, enabled=False):
-            return torch.cat([network(batch) for (batch,) in self._same_size_batches(pictures)])
+            return torch.cat([network(batch).cpu() for (batch,) in self._same_size_batches(pictures)])
 
 
 class PairedImageMetric(ImageMetric):

@@ -60,7 +60,8 @@ class CFSD(PairedImageMetric):
     def _places(self, images):
         """Images `(B, 3, H, W)` to `(B, places, channels)`, divided by the number of channels."""
         # In float64: rows of the softmax are almost flat, and in float32 their differences drown in rounding.
-        features = self._network(images)[0].flatten(2).mT.double()
+        features = self._network(images)[0].flatten(2).mT
+        features = (features.cpu() if features.device.type == "mps" else features).double()  # MPS has none
         return features / features.shape[2]
 
 
