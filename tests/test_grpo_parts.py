@@ -20,9 +20,15 @@ import pytest
 import torch
 from accelerate import Accelerator
 from transformers import ProgressCallback, TrainerControl, TrainerState
+from trl.trainer.utils import RepeatSampler
 
 from stylevar_hf.rewards import SSIMReward
-from stylevar_hf.training.grpo_callbacks import DistinctRows, FailureCallback, ProgressNumbersCallback
+from stylevar_hf.training.grpo_callbacks import (
+    DistinctRows,
+    FailureCallback,
+    OrderByEpoch,
+    ProgressNumbersCallback,
+)
 from stylevar_hf.training.grpo_checks import load_rewards, try_reward
 from stylevar_hf.training.grpo_metrics import UpdateSums
 
@@ -130,6 +136,27 @@ class TestDistinctRows:
         rows.__getitems__([2, 2, 0, 0])
         assert reads == [2, 0]
         assert rows[3]["name"] == "d" and reads == [2, 0, 3]
+
+
+class TestOrderByEpoch:
+    def make_sampler(self, **options):
+        return OrderByEpoch(RepeatSampler(range(20), mini_repeat_count=2, batch_size=4, seed=3, **options))
+
+    def test_is_that_of_the_epoch_whatever_was_iterated_before(self):
+        sampler, resumed = self.make_sampler(), self.make_sampler()
+        orders = []
+        for epoch in range(3):
+            sampler.set_epoch(epoch)
+            orders.append(list(sampler))
+        resumed.set_epoch(1)
+        assert list(resumed) == list(resumed) == orders[1]
+        assert len({tuple(order) for order in orders}) == 3
+        assert all(sorted(order) == sorted([*range(20)] * 2) and len(order) == len(sampler) for order in orders)
+
+    def test_stays_that_of_the_rows_without_shuffling(self):
+        sampler = self.make_sampler(shuffle=False)
+        sampler.set_epoch(1)
+        assert list(sampler) == [row for row in range(20) for _ in range(2)]
 
 
 class TestFailureCallback:

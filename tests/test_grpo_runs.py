@@ -178,7 +178,7 @@ class TestResumption:
     OPTIONS = {"save_strategy": "steps", "save_steps": 1, "max_steps": 5}
 
     @pytest.mark.slow
-    def test_after_sigkill_repeats_the_run_bit_by_bit(self, tmp_path):
+    def test_after_sigkill_or_inside_an_epoch_repeats_the_run_bit_by_bit(self, tmp_path):
         options = {**self.OPTIONS, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
         whole = make_grpo_trainer(tmp_path / "whole", make_policy(LORA), **options)
         whole.train()
@@ -206,6 +206,11 @@ class TestResumption:
         assert_same_weights(weights_of(whole.model), weights_of(resumed.model))
         for name in ("reward", "kl", "grad_norm"):
             assert logged(resumed, name) == logged(whole, name)
+
+        inside = make_grpo_trainer(tmp_path / "whole", make_policy(LORA), **options)  # inside the second epoch
+        inside.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-4"))
+        assert inside.state.global_step == 5
+        assert_same_weights(weights_of(whole.model), weights_of(inside.model))
 
     @pytest.mark.parametrize(
         ("reuse", "last"), [({"num_iterations": 2}, (4, 5)), ({"steps_per_generation": 2}, (8, 9, 10, 11))]
