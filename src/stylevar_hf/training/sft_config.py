@@ -18,14 +18,12 @@ from dataclasses import dataclass, field
 import torch
 from transformers import TrainingArguments
 
+from ..data._messages import invalid
+
 
 ENCODER_BATCH_NORM_MODES = ("frozen", "train")
 # The learning rate schedules on which the drop acts.
 _CONSTANT_SCHEDULES = ("constant", "constant_with_warmup")
-
-
-def _invalid(name: str, rule: str, value: object, mend: str) -> ValueError:
-    return ValueError(f"`{name}` must be {rule}, but got {value!r}. {mend}")
 
 
 @dataclass
@@ -125,7 +123,7 @@ class StyleVARSFTConfig(TrainingArguments):
         self._check_ranges()
         if self.augmentation and self.token_cache_dir is not None:
             mend = "Cached codes are those of the images as they are; choose one of the two."
-            raise _invalid("token_cache_dir", "None with `augmentation`", self.token_cache_dir, mend)
+            raise invalid("token_cache_dir", "None with `augmentation`", repr(self.token_cache_dir), mend)
         if self.early_stopping_patience > 0:
             self._check_strategies()
             self.load_best_model_at_end = True
@@ -140,34 +138,34 @@ class StyleVARSFTConfig(TrainingArguments):
     def _check_ranges(self):
         if self.encoder_batch_norm not in ENCODER_BATCH_NORM_MODES:
             mend = "frozen keeps the statistics, train learns them."
-            raise _invalid("encoder_batch_norm", "frozen or train", self.encoder_batch_norm, mend)
+            raise invalid("encoder_batch_norm", "frozen or train", repr(self.encoder_batch_norm), mend)
         if not 0 <= self.ema_decay < 1:
-            raise _invalid("ema_decay", "in [0, 1)", self.ema_decay, "0 switches it off; 0.999 is usual.")
+            raise invalid("ema_decay", "in [0, 1)", self.ema_decay, "0 switches it off; 0.999 is usual.")
         if not 0 <= self.strength_anchor_rate <= 1:
             mend = "0 switches it off; 0.1 is a good start."
-            raise _invalid("strength_anchor_rate", "in [0, 1]", self.strength_anchor_rate, mend)
+            raise invalid("strength_anchor_rate", "in [0, 1]", self.strength_anchor_rate, mend)
         for name in ("learning_rate_drop_at", "learning_rate_drop_factor"):
             if not 0 < getattr(self, name) <= 1:
-                raise _invalid(name, "in (0, 1]", getattr(self, name), "1 switches it off.")
+                raise invalid(name, "in (0, 1]", getattr(self, name), "1 switches it off.")
         for name in ("early_stopping_patience", "num_sample_images", "sample_seed"):
             if getattr(self, name) < 0:
-                raise _invalid(name, "0 or more", getattr(self, name), "Choose another.")
+                raise invalid(name, "0 or more", getattr(self, name), "Choose another.")
         if self.token_cache_batch_size < 1:
-            raise _invalid("token_cache_batch_size", "positive", self.token_cache_batch_size, "32 is usual.")
+            raise invalid("token_cache_batch_size", "positive", self.token_cache_batch_size, "32 is usual.")
 
     def _check_strategies(self):
         """Going back to the best checkpoint takes a checkpoint at every evaluation that may be the best."""
         evaluate, save = (str(getattr(value, "value", value)) for value in (self.eval_strategy, self.save_strategy))
         mend = "Pass `--eval_strategy epoch --save_strategy epoch`, or `steps` for both."
         if evaluate == "no":
-            raise _invalid("eval_strategy", "epoch or steps with `early_stopping_patience`", evaluate, mend)
+            raise invalid("eval_strategy", "epoch or steps with `early_stopping_patience`", repr(evaluate), mend)
         if save not in (evaluate, "best"):
             rule = f"{evaluate} like `eval_strategy`, or best, with `early_stopping_patience`"
-            raise _invalid("save_strategy", rule, save, mend)
+            raise invalid("save_strategy", rule, repr(save), mend)
         every = self.eval_steps or self.logging_steps
         if save == evaluate == "steps" and every >= 1 and self.save_steps >= 1 and self.save_steps % every:
             rule = f"a multiple of `eval_steps` ({every:g}) with `early_stopping_patience`"
-            raise _invalid("save_steps", rule, self.save_steps, "Save where the model is evaluated.")
+            raise invalid("save_steps", rule, self.save_steps, "Save where the model is evaluated.")
 
     @property
     def drops_learning_rate(self) -> bool:
