@@ -26,6 +26,7 @@ _MODULES = {
     "checking": ("Problem", "check_dataset", "find_problems"),
     "collator": ("StyleVARTripletCollator",),
     "folders": ("check_folder",),
+    "image_cache": ("cache_images",),
     "imagepulse": ("load_imagepulse",),
     "mixing": ("CurriculumDataset", "EpochCallback", "concatenate", "mix_datasets", "with_index"),
     "omnistyle": ("load_omnistyle",),
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from .checking import Problem, check_dataset, find_problems
     from .collator import StyleVARTripletCollator
     from .folders import check_folder
+    from .image_cache import cache_images
     from .imagepulse import load_imagepulse
     from .mixing import CurriculumDataset, EpochCallback, concatenate, mix_datasets, with_index
     from .omnistyle import load_omnistyle
@@ -62,6 +64,7 @@ __all__ = [
     "StrengthAnchors",
     "StyleVARTripletCollator",
     "TripletAugmentation",
+    "cache_images",
     "cache_tokens",
     "check_cached_tokens",
     "check_dataset",

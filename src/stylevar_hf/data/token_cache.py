@@ -26,29 +26,33 @@ import hashlib
 import json
 import os
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, islice
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import datasets
 import numpy as np
 import pyarrow
-import pyarrow.compute
 import torch
 from tqdm.auto import tqdm
 from transformers.utils import logging
 
-from ..image_processing_stylevar import StyleVARImageProcessor, load_image
+from ..image_processing_stylevar import StyleVARImageProcessor
 from ..modeling_stylevar_vq import StyleVARVQModel
-from ._messages import check_columns, invalid
+from ._cache_files import (
+    UndecodedImages,
+    check_images,
+    check_num_workers,
+    files_hash,
+    image_key,
+    map_ahead,
+    write_atomically,
+    write_tables,
+)
+from ._messages import invalid
 from ._stored import stored_rows
 from .collator import CODE_COLUMNS
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 logger = logging.get_logger(__name__)
 
@@ -58,6 +62,7 @@ _TOKENIZER_FILE = "tokenizer.json"
 _LAYOUT_FILE = "layout.json"
 # The codes in the order of the stored rows, for data whose rows were chosen.
 _STORED_FILE = "stored-rows.arrow"
+_CODES = datasets.List(datasets.Value("uint16"))
 # What the description of a data set says of the codes in it.
 _MARK = "StyleVAR codes of tokenizer {}"
 # What decides about the pixels that the tokenizer sees.
@@ -106,14 +111,17 @@ def _plain(value: Any) -> Any:
     return dict(value) if hasattr(value, "keys") else int(value)
 
 
-def tokenizers_of(dataset: "Dataset") -> set[str]:
+def tokenizers_of(dataset: datasets.Dataset) -> set[str]:
     """Hashes of the tokenizers that made the codes in a data set; empty if it holds none or they are not marked."""
     description = getattr(getattr(dataset, "info", None), "description", None) or ""
     return set(re.findall(_MARK.format("([0-9a-f]{16})"), description))
 
 
 def check_cached_tokens(
-    dataset: "Dataset", vq_model: StyleVARVQModel, image_processor: StyleVARImageProcessor, name: str = "dataset"
+    dataset: datasets.Dataset,
+    vq_model: StyleVARVQModel,
+    image_processor: StyleVARImageProcessor,
+    name: str = "dataset",
 ) -> None:
     """
     Refuse codes that another tokenizer made. Codes of unknown origin are let through.
@@ -135,7 +143,7 @@ def check_cached_tokens(
 
 
 def cache_tokens(
-    dataset: "Dataset",
+    dataset: datasets.Dataset,
     vq_model: StyleVARVQModel,
     image_processor: StyleVARImageProcessor,
     cache_dir: str | os.PathLike,
@@ -147,7 +155,7 @@ def cache_tokens(
     num_processes: int = 1,
     wait_for_everyone: Callable[[], None] | None = None,
     progress: bool = True,
-) -> "Dataset":
+) -> datasets.Dataset:
     """
     Add the codes of every image to a data set, from disk where they are there already.
 
@@ -184,8 +192,6 @@ def cache_tokens(
         ValueError: If `cache_dir` belongs to another tokenizer, the data set is a stream or has no images, or an
             image cannot be decoded.
     """
-    import datasets
-
     _check_arguments(dataset, vq_model, batch_size, shard_size, num_workers)
     identity = tokenizer_hash(vq_model, image_processor)
     folder = _open_cache(Path(cache_dir).expanduser(), identity, dataset, shard_size, process_index == 0)
@@ -223,34 +229,22 @@ def cache_tokens(
 
 
 def _check_arguments(
-    dataset: "Dataset", vq_model: StyleVARVQModel, batch_size: int, shard_size: int, num_workers: int
+    dataset: datasets.Dataset, vq_model: StyleVARVQModel, batch_size: int, shard_size: int, num_workers: int
 ) -> None:
-    import datasets
-
-    if not isinstance(dataset, datasets.Dataset):
-        mend = "Streams have no end to cache: leave the cache off, or take the first rows as a `Dataset`."
-        raise invalid("dataset", "a `datasets.Dataset`", type(dataset).__name__, mend)
-    check_columns(dataset.column_names, ("content", "style"))
-    for column in CODE_COLUMNS.values():
-        if column in dataset.column_names and not isinstance(dataset.features[column], datasets.Image):
-            mend = f"Use `dataset.cast_column({column!r}, datasets.Image())`."
-            raise invalid(f"dataset[{column!r}]", "a column of images", dataset.features[column], mend)
-    if len(dataset) == 0:
-        raise invalid("dataset", "of at least one row", "none", "Check the split.")
+    check_images(dataset, ("content", "style"), CODE_COLUMNS.values())
     if vq_model.config.codebook_size > 2**16:
         mend = "Train without a cache."
         raise invalid("codebook_size", "at most 65536 for 16-bit codes", vq_model.config.codebook_size, mend)
     for name, value in (("batch_size", batch_size), ("shard_size", shard_size)):
         if value < 1:
             raise invalid(name, "positive", value, "Choose at least 1.")
-    if num_workers < 0:
-        raise invalid("num_workers", "0 or more", num_workers, "0 decodes in the calling thread.")
+    check_num_workers(num_workers)
 
 
-def _open_cache(cache_dir: Path, identity: str, dataset: "Dataset", shard_size: int, may_write: bool) -> Path:
+def _open_cache(cache_dir: Path, identity: str, dataset: datasets.Dataset, shard_size: int, may_write: bool) -> Path:
     """The folder of this data set in the cache, once it is sure that the cache is this tokenizer's."""
     marker = cache_dir / _TOKENIZER_FILE
-    folder = cache_dir / "-".join(filter(None, (dataset._fingerprint, _files_hash(dataset))))
+    folder = cache_dir / "-".join(filter(None, (dataset._fingerprint, files_hash(dataset, CODE_COLUMNS.values()))))
     if marker.exists():
         found = json.loads(marker.read_text(encoding="utf-8"))["tokenizer"]
         if found != identity:
@@ -266,39 +260,8 @@ def _open_cache(cache_dir: Path, identity: str, dataset: "Dataset", shard_size: 
         layout = {"num_rows": len(dataset), "shard_size": shard_size, "columns": columns}
         for path, content in ((marker, {"tokenizer": identity}), (folder / _LAYOUT_FILE, layout)):
             if not path.exists():
-                _write_atomically(path, json.dumps(content).encode())
+                write_atomically(path, json.dumps(content).encode())
     return folder
-
-
-def _files_hash(dataset: "Dataset") -> str:
-    """A hash of path, size and time of the files that the images lie in; empty if there are none."""
-    files: set[str] = set()
-    for column in CODE_COLUMNS.values():
-        if column not in dataset.column_names:
-            continue
-        # Without the images themselves, which may lie in the table.
-        images = dataset.data.table.column(column)
-        paths = pyarrow.compute.struct_field(images, "path")
-        embedded = pyarrow.compute.is_valid(pyarrow.compute.struct_field(images, "bytes"))
-        paths = pyarrow.compute.if_else(embedded, None, paths)
-        if dataset._indices is not None:
-            paths = paths.take(dataset._indices.column(0))
-        files.update(path for path in paths.unique().to_pylist() if path is not None)
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        try:
-            status = os.stat(path)
-            state = (path, status.st_size, status.st_mtime_ns)
-        except OSError:  # the name of a file elsewhere, or one that is missed when it is read
-            state = (path,)
-        digest.update(repr(state).encode(errors="surrogateescape"))
-    return digest.hexdigest()[:16] if files else ""
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
 
 
 def _shards(folder: Path, layout: dict) -> list[tuple[Path, int, int]]:
@@ -313,10 +276,12 @@ def _write_shard(path: Path, codes: dict[str, np.ndarray], identity: str) -> Non
     for name, value in codes.items():
         ends = pyarrow.array(np.arange(len(value) + 1, dtype=np.int32) * value.shape[1])
         arrays[name] = pyarrow.ListArray.from_arrays(ends, pyarrow.array(value.reshape(-1)))
-    _write_tables(path, [pyarrow.table(arrays)])
+    write_tables(path, [pyarrow.table(arrays)], _CODES)
 
 
-def _write_stored(path: Path, codes: "Dataset", positions: np.ndarray, num_stored: int, chunk_size: int) -> None:
+def _write_stored(
+    path: Path, codes: datasets.Dataset, positions: np.ndarray, num_stored: int, chunk_size: int
+) -> None:
     """The rows of `codes` at their `positions`, between rows without a value, which take no room."""
     rows = np.full(num_stored, -1)
     rows[positions] = np.arange(len(positions))
@@ -329,26 +294,7 @@ def _write_stored(path: Path, codes: "Dataset", positions: np.ndarray, num_store
             found = codes.data.fast_gather(chunk[filled]) if filled.any() else codes.data.table.slice(0, 0)
             yield found.take(pyarrow.array(np.cumsum(filled) - 1, mask=~filled))
 
-    _write_tables(path, tables())
-
-
-def _write_tables(path: Path, tables: "Iterable[pyarrow.Table]") -> None:
-    import datasets
-    from datasets.arrow_writer import ArrowWriter
-
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        tables = iter(tables)
-        first = next(tables)
-        features = datasets.Features({name: datasets.List(datasets.Value("uint16")) for name in first.column_names})
-        with ArrowWriter(path=str(temporary), features=features) as writer:
-            for table in chain([first], tables):
-                writer.write_table(table)
-            writer.finalize()
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_tables(path, tables(), _CODES)
 
 
 class _ShardEncoder:
@@ -360,20 +306,14 @@ class _ShardEncoder:
 
     def __init__(
         self,
-        dataset: "Dataset",
+        dataset: datasets.Dataset,
         vq_model: StyleVARVQModel,
         image_processor: StyleVARImageProcessor,
         batch_size: int,
         num_workers: int,
     ):
-        import datasets
-
         self.columns = {name: image for name, image in CODE_COLUMNS.items() if image in dataset.column_names}
-        self.decoder = datasets.Image()
-        # Undecoded, so that an image seen before is recognised without decoding it again.
-        self.rows = dataset.with_format(None).select_columns(list(self.columns.values()))
-        for image in self.columns.values():
-            self.rows = self.rows.cast_column(image, datasets.Image(decode=False))
+        self.images = UndecodedImages(dataset, list(self.columns.values()))
         self.vq_model, self.image_processor = vq_model, image_processor
         self.batch_size, self.num_workers = batch_size, num_workers
         self.known: dict[bytes, np.ndarray] = {}
@@ -384,10 +324,10 @@ class _ShardEncoder:
         keys: dict[str, list[bytes]] = {name: [] for name in self.columns}
         places: dict[bytes, tuple[int, str]] = {}
         for first in range(start, end, self.batch_size):
-            batch = self.rows[first : min(first + self.batch_size, end)]
+            batch = self.images.rows[first : min(first + self.batch_size, end)]
             for name, image in self.columns.items():
                 for offset, value in enumerate(batch[image]):
-                    key = _image_key(value, image, first + offset)
+                    key = image_key(value, image, first + offset)
                     keys[name].append(key)
                     if key not in self.known:
                         places.setdefault(key, (first + offset, image))
@@ -395,7 +335,7 @@ class _ShardEncoder:
         # 2. The codes of those that are new
         found, total, encoded, shown = dict(self.known), len(places), 0, 0
         chunks = [list(places.items())[i : i + self.batch_size] for i in range(0, total, self.batch_size)]
-        for chunk, pixel_values in zip(chunks, self._pixels(chunks), strict=True):
+        for chunk, pixel_values in zip(chunks, map_ahead(self._pixels, chunks, self.num_workers), strict=True):
             with torch.no_grad():
                 codes = self.vq_model.encode(pixel_values.to(self.vq_model.device)).codes
             found.update(zip((key for key, _ in chunk), codes.cpu().numpy().astype(np.uint16), strict=True))
@@ -409,42 +349,10 @@ class _ShardEncoder:
             self.known.update((key, found[key]) for key in keys[name])
         return {name: np.stack([found[key] for key in column]) for name, column in keys.items()}
 
-    def _pixels(self, chunks: Sequence[Sequence]) -> Iterator[torch.Tensor]:
-        """The pixels `(batch, 3, H, W)` of each chunk, a few chunks ahead of the tokenizer."""
-        if self.num_workers == 0:
-            yield from map(self._decode_chunk, chunks)
-            return
-        with ThreadPoolExecutor(self.num_workers) as pool:
-            waiting = iter(chunks)
-            ahead = deque(pool.submit(self._decode_chunk, chunk) for chunk in islice(waiting, self.num_workers + 1))
-            try:
-                while ahead:
-                    yield ahead.popleft().result()
-                    ahead.extend(pool.submit(self._decode_chunk, chunk) for chunk in islice(waiting, 1))
-            finally:
-                for future in ahead:
-                    future.cancel()
-
-    def _decode_chunk(self, chunk: Sequence[tuple[bytes, tuple[int, str]]]) -> torch.Tensor:
-        images = []
-        for _, (row, image) in chunk:
-            name = f"dataset[{row}][{image!r}]"
-            try:
-                decoded = self.decoder.decode_example(self.rows[row][image])
-            except Exception as error:  # Pillow's decoders raise whatever they trip over
-                mend = "Leave the row out: `stylevar data check` lists every broken file, `skip_broken` skips them."
-                raise invalid(name, "an image", f"one that cannot be decoded ({error})", mend) from error
-            images.append(load_image(decoded, name, self.image_processor.max_image_pixels))
+    def _pixels(self, chunk: Sequence[tuple[bytes, tuple[int, str]]]) -> torch.Tensor:
+        """The pixels `(batch, 3, H, W)` of some images."""
+        images = [self.images.decode(row, image, self.image_processor.max_image_pixels) for _, (row, image) in chunk]
         return self.image_processor(images, return_tensors="pt")["pixel_values"].float()
-
-
-def _image_key(value: dict | None, column: str, row: int) -> bytes:
-    """What tells an image from others: a hash of its file, or its path."""
-    if value is None:
-        raise invalid(f"dataset[{row}][{column!r}]", "an image", "None", "Leave the row out, or remove the column.")
-    if value.get("bytes") is not None:
-        return hashlib.blake2b(value["bytes"], digest_size=16).digest()
-    return os.fsencode(value["path"])
 
 
 __all__ = ["SHARD_SIZE", "cache_tokens", "check_cached_tokens", "tokenizer_hash", "tokenizers_of"]
