@@ -47,30 +47,29 @@ WAYS = {
     "equal-per-scale": {"token_weighting": "equal-per-scale"},
     "bf16 sampled": {"bf16": True, "scoring": "sampled", "top_k": 12, "top_p": 0.99},
     "vmr full": {"vmr_scale": 2, "vmr_prefix_updates": 1},
-    "vmr lora": {"vmr_scale": 1, "vmr_prefix_updates": 1, "lora": {"r": 8, "lora_alpha": 16}, "learning_rate": 5e-2},
+    "vmr lora": {"vmr_scale": 1, "vmr_prefix_updates": 1, "lora": {"r": 8, "lora_alpha": 16}, "learning_rate": 3e-2},
 }
 
 
 def solve(output_dir, lora=None, rewards=chosen_share, train=None, **options):
     """Mean reward of the rollouts of each update; the first were drawn before any."""
-    options = {"max_steps": 50, "learning_rate": 2e-2, "beta": 0.001, "num_generations": 8, **options}
+    options = {"max_steps": 25, "learning_rate": 2e-2, "beta": 0.001, "num_generations": 8, **options}
+    model = make_small_policy(lora)
+    if options.get("bf16"):  # on CPU, gradients of bfloat16 convolutions of 1x1 maps are NaN or noise now and then
+        model.model.style_encoder.requires_grad_(False), model.model.content_encoder.requires_grad_(False)
     train = make_prompts(2) if train is None else train
-    trainer = make_grpo_trainer(
-        output_dir, make_small_policy(lora), rewards, train, per_device_train_batch_size=16, **options
-    )
+    trainer = make_grpo_trainer(output_dir, model, rewards, train, per_device_train_batch_size=16, **options)
     trainer.train()
     return logged(trainer, "reward")
 
 
 class TestKnownOptimum:
-    @pytest.mark.slow
     @pytest.mark.parametrize("way", WAYS)
-    def test_is_found_within_fifty_updates(self, tmp_path, way):
+    def test_is_found_within_25_updates(self, tmp_path, way):
         rewards = solve(tmp_path, **WAYS[way])
         assert 0.1 < rewards[0] < 0.5
         assert sum(rewards[-5:]) / 5 > 0.9
 
-    @pytest.mark.slow
     def test_is_found_within_the_mask(self, tmp_path):
         mask = torch.zeros(24, 24)
         mask[:, :8] = 1
