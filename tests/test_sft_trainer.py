@@ -276,6 +276,28 @@ class TestData:
         assert_same_weights(*runs)
         assert histories[0] == histories[1]
 
+    def test_cached_images_are_small_and_train_the_same(self, tmp_path):
+        cache = tmp_path / "cache"
+        options = {"token_cache_dir": str(cache), "evaluation": make_triplets(4, seed=1), "max_steps": 4}
+        plain = make_trainer(tmp_path / "plain", cache_images=False, **options)
+        plain.train()
+        folders = sorted(cache.iterdir())
+        options.update(save_strategy="steps", save_steps=2)
+        whole = make_trainer(tmp_path / "small", **options)
+        whole.train()
+        assert {whole.train_dataset[0][name].size for name in ("content", "style")} == {(16, 16)}
+        assert whole.eval_dataset[0]["content"].size == (16, 16)
+        # The codes are found again, for they are those of the original images.
+        images = sorted(cache.glob("images-*"))
+        assert sorted(cache.iterdir()) == sorted([*folders, *images]) and len(images) == 1
+        files = sorted((path, path.stat().st_mtime_ns) for path in cache.rglob("*"))
+        resumed = make_trainer(tmp_path / "small", **options)
+        resumed.train(resume_from_checkpoint=str(tmp_path / "small" / "checkpoint-2"))
+        assert sorted((path, path.stat().st_mtime_ns) for path in cache.rglob("*")) == files
+        for run in (whole, resumed):
+            assert_same_weights(weights_of(plain.model), weights_of(run.model))
+            assert run.evaluate()["eval_loss"] == plain.evaluate()["eval_loss"]
+
     def test_a_cached_target_is_not_decoded(self, tmp_path):
         trainer = make_trainer(tmp_path, token_cache_dir=str(tmp_path / "cache"))
         trainer.prepare_data()
@@ -345,6 +367,7 @@ class TestData:
         trainer.train()
         assert trainer.state.global_step == 4
         assert "labels" in trainer.train_dataset.column_names and "target" not in trainer.train_dataset.column_names
+        assert trainer.train_dataset[0]["content"].size == (16, 16) != curriculum[0]["content"].size
         assert curriculum.epoch == 1
 
     def test_missing_columns_are_named(self, tmp_path):

@@ -63,6 +63,9 @@ class StyleVARSFTConfig(TrainingArguments):
             divide the work; all must see the folder. Otherwise codes are computed in each step.
         token_cache_batch_size (`int`, *optional*, defaults to 32):
             Images per call of the tokenizer when codes are cached.
+        cache_images (`bool`, *optional*, defaults to `True`):
+            With `token_cache_dir`: also keep contents and styles there at the model's size, so that large images are
+            not decoded in each epoch; see [`~stylevar_hf.data.cache_images`]. Training is the same bit for bit.
         check_data (`bool`, *optional*, defaults to `True`):
             Decode every image before training. Streams and resumed runs are not checked (the latter are with
             `skip_broken`).
@@ -112,6 +115,10 @@ class StyleVARSFTConfig(TrainingArguments):
     strength_anchor_rate: float = field(default=0.0, metadata={"help": "Share of rows that teach the strength."})
     token_cache_dir: str | None = field(default=None, metadata={"help": "Folder of cached codes."})
     token_cache_batch_size: int = field(default=32, metadata={"help": "Images per call of the tokenizer."})
+    cache_images: bool = field(
+        default=True,
+        metadata={"help": "With token_cache_dir: also keep contents and styles at the model's size."},
+    )
     check_data: bool = field(default=True, metadata={"help": "Decode every image before training."})
     skip_broken: bool = field(default=False, metadata={"help": "Leave out and log rows with a broken image."})
     ema_decay: float = field(default=0.0, metadata={"help": "Decay of the averaged weights; 0: off."})

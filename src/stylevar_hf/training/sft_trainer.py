@@ -34,6 +34,7 @@ from ..data.anchors import StrengthAnchors
 from ..data.augmentation import TripletAugmentation
 from ..data.checking import check_dataset
 from ..data.collator import CODE_COLUMNS, StyleVARTripletCollator
+from ..data.image_cache import cache_images
 from ..data.mixing import CurriculumDataset, EpochCallback, with_index
 from ..data.token_cache import cache_tokens, check_cached_tokens
 from ..image_processing_stylevar import StyleVARImageProcessor
@@ -62,7 +63,7 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
 
     What differs from `transformers.Trainer`, by seam:
 
-    * `train`: checks the images, caches codes, accepts `resume_from_checkpoint="auto"` (or `"last"`).
+    * `train`: checks the images, caches codes and small images, accepts `resume_from_checkpoint="auto"` (or `"last"`).
     * `compute_loss`: takes ids off the batch, holds frozen modules in evaluation mode, collects metrics per scale and
       stops at a loss that is not finite.
     * `log`, `evaluation_loop`: add `loss_scale_k` and `accuracy_scale_k`.
@@ -163,7 +164,8 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
 
     def prepare_data(self, check: bool = True) -> None:
         """
-        Check the images of both data sets and cache their codes, as the options say; the second call does nothing.
+        Check the images of both data sets and cache their codes and small images, as the options say; the second call
+        does nothing.
 
         Args:
             check (`bool`, *optional*, defaults to `True`):
@@ -201,9 +203,11 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
             # Each process looks for itself: all must come to the same rows.
             columns = ["content", "style", *([] if "labels" in dataset.column_names else ["target"])]
             dataset = check_dataset(dataset, self.args.skip_broken, columns, progress=self.is_local_process_zero())
-        if self.args.token_cache_dir is not None and "labels" not in dataset.column_names:
-            dataset = self._cache_tokens(dataset)
-        return dataset
+        if self.args.token_cache_dir is None:
+            return dataset
+        # First the codes: they are those of the original images.
+        dataset = dataset if "labels" in dataset.column_names else self._cache_tokens(dataset)
+        return self._cache_images(dataset) if self.args.cache_images else dataset
 
     def _cache_tokens(self, dataset: datasets.Dataset) -> datasets.Dataset:
         vq_model = self._unwrapped().vq_model
@@ -216,14 +220,23 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
                 self.processing_class,
                 self.args.token_cache_dir,
                 batch_size=self.args.token_cache_batch_size,
-                num_workers=self.args.dataloader_num_workers,
-                process_index=self.args.process_index,
-                num_processes=self.args.world_size,
-                wait_for_everyone=self.accelerator.wait_for_everyone,
-                progress=self.is_local_process_zero(),
+                **self._shared_work(),
             )
         finally:
             vq_model.to(place)
+
+    def _cache_images(self, dataset: datasets.Dataset) -> datasets.Dataset:
+        return cache_images(dataset, self.processing_class, self.args.token_cache_dir, **self._shared_work())
+
+    def _shared_work(self) -> dict[str, Any]:
+        """How threads and processes divide the making of a cache."""
+        return {
+            "num_workers": self.args.dataloader_num_workers,
+            "process_index": self.args.process_index,
+            "num_processes": self.args.world_size,
+            "wait_for_everyone": self.accelerator.wait_for_everyone,
+            "progress": self.is_local_process_zero(),
+        }
 
     def _named_datasets(self) -> list[tuple[str, Any]]:
         """Every data set with the name of its argument."""
