@@ -478,9 +478,9 @@ class TestEvents:
         class Event:
             index = 0
 
-        monkeypatch.setattr("stylevar_hf.demo.pictures.MAX_PIXELS", 20 * 30)  # the content's, less than the other's
+        monkeypatch.setattr("stylevar_hf.demo.pictures.MAX_PIXELS", 24 * 24)  # the style's; the content has more
         with pytest.raises(gr.Error, match="The chosen picture is too large"):
-            demo_events.pick([(image_files["style"], "1")], image_files["content"], Event())
+            demo_events.pick([(image_files["content"], "1")], image_files["style"], Event())
 
 
 class TestCommand:

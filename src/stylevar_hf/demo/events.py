@@ -133,8 +133,8 @@ def check_upload(path: str | None, name: str) -> Any:
 def pick(variants: list[tuple[str, str]], content: str | None, event: gr.SelectData) -> tuple[Any, Any]:
     """The chosen variant: what the slider compares and what the button downloads."""
     file = variants[event.index][0]
-    with PIL.Image.open(file) as result:
-        comparison = _comparison(_read(content, "content"), result)
+    # Whoever asks may name any upload: it is read as one.
+    comparison = _comparison(_read(content, "content"), _read(file, "chosen"))
     return comparison, gr.update(value=file, interactive=True)
 
 

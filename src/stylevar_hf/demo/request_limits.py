@@ -11,7 +11,7 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""How often one visitor may ask, so that nobody can fill the queue or the disk alone."""
+"""How often and how much one visitor may ask, so that nobody can fill the queue, the memory or the disk alone."""
 
 import json
 import os
@@ -19,20 +19,27 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
+
+from .pictures import MAX_FILE_MEGABYTES
 
 
 WINDOW_SECONDS = 60.0
 # How often in the window somebody may ask for a place in the queue, or leave files, which stay for half an hour.
 REQUESTS = {"job": 30, "upload": 20}
 PATHS = {"job": re.compile(r"/(queue/join|(call|run|api)/.+)$"), "upload": re.compile(r"/upload$")}
+# Of a body: one picture of the largest size with its envelope. Gradio limits each of a thousand files, not their sum.
+MAX_BYTES = {"upload": (MAX_FILE_MEGABYTES + 1) * 2**20, "other": 2**20}
+TOO_LONG = f"Too large. Upload one picture of at most {MAX_FILE_MEGABYTES} MB at a time."
+NO_LENGTH = "Say how long the request is: Content-Length is missing."
 TOO_MANY = "Too many requests from one place. Try again in a minute."
 
 
 class RequestLimits:
     """
-    ASGI middleware that answers 429 to whoever asks too often.
+    ASGI middleware that answers 429 to whoever asks too often, 413 to whoever sends too much, and 411 to whoever does
+    not say how much.
 
     A visitor is the address of the connection; on Spaces, where all come through a proxy, the first one in
     `X-Forwarded-For`.
@@ -49,13 +56,12 @@ class RequestLimits:
         self._asked: dict[tuple[str, str], deque[float]] = {}
 
     async def __call__(self, scope: dict[str, Any], receive: Callable, send: Callable) -> None:
-        kind = _kind(scope)
-        if kind is not None and not self._admits(_visitor(scope), kind):
-            body = json.dumps({"detail": TOO_MANY, "error": TOO_MANY}).encode()
-            headers = [(b"content-type", b"application/json"), (b"retry-after", b"60")]
-            await send({"type": "http.response.start", "status": 429, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
-            return
+        if scope["type"] == "http" and scope["method"] == "POST":
+            kind = _kind(scope)
+            if (refusal := _length_refusal(scope, kind)) is not None:
+                return await _refuse(send, *refusal)
+            if kind is not None and not self._admits(_visitor(scope), kind):
+                return await _refuse(send, 429, TOO_MANY, [(b"retry-after", b"60")])
         await self.app(scope, receive, send)
 
     def _admits(self, visitor: str, kind: str) -> bool:
@@ -74,11 +80,24 @@ class RequestLimits:
 
 
 def _kind(scope: dict[str, Any]) -> str | None:
-    """Which of the limited kinds a request is, if any."""
-    if scope["type"] != "http" or scope["method"] != "POST":
-        return None
+    """Which of the limited kinds a POST is, if any."""
     path = scope["path"].rstrip("/")
     return next((kind for kind, pattern in PATHS.items() if pattern.search(path)), None)
+
+
+def _length_refusal(scope: dict[str, Any], kind: str | None) -> tuple[int, str] | None:
+    """Status and reason, if a body is too long or of unknown length."""
+    headers = dict(scope["headers"])
+    length = headers.get(b"content-length", b"0")
+    if b"transfer-encoding" in headers or not length.isdigit():
+        return 411, NO_LENGTH
+    return (413, TOO_LONG) if int(length) > MAX_BYTES["upload" if kind == "upload" else "other"] else None
+
+
+async def _refuse(send: Callable, status: int, reason: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    headers = [(b"content-type", b"application/json"), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps({"detail": reason, "error": reason}).encode()})
 
 
 def _visitor(scope: dict[str, Any]) -> str:
