@@ -54,6 +54,7 @@ def check_images(dataset: Any, needed: Sequence[str], columns: Iterable[str]) ->
 
 
 def check_num_workers(num_workers: int) -> None:
+    """Raises `ValueError` unless so many threads can be had."""
     if num_workers < 0:
         raise invalid("num_workers", "0 or more", num_workers, "0 decodes in the calling thread.")
 

@@ -131,7 +131,8 @@ def cache_images(
 
     # 2. Which row shows which image
     if keys is not None:
-        if missing := places.keys() - _present(folder):
+        present = _present(folder)
+        if missing := [key for key in places if _name(key) not in present]:
             raise FileNotFoundError(
                 f"`cache_dir` must be a folder that all processes see, but {len(missing)} images of the others are "
                 f"missing in {str(folder)!r}. Choose one on a shared disk."
@@ -178,13 +179,18 @@ def _is_small(images: UndecodedImages, column: str, image_processor: StyleVARIma
     return True
 
 
-def _present(folder: Path) -> set[bytes]:
-    """The keys of the images that are there."""
-    found = set()
-    for entry in os.scandir(folder):
-        if entry.is_dir():
-            found.update(bytes.fromhex(name[:-4]) for name in os.listdir(entry) if not name.startswith("."))
-    return found
+def _name(key: bytes) -> str:
+    return f"{key.hex()}.png"
+
+
+def _path(folder: Path, key: bytes) -> str:
+    # Many thousands of files in one folder are slow on some disks.
+    return os.path.join(folder, key.hex()[:2], _name(key))
+
+
+def _present(folder: Path) -> set[str]:
+    """The names of the images that are there."""
+    return {name for entry in os.scandir(folder) if entry.is_dir() for name in os.listdir(entry)}
 
 
 def _is_complete(rows_file: Path, folder: Path) -> bool:
@@ -194,7 +200,7 @@ def _is_complete(rows_file: Path, folder: Path) -> bool:
     rows, present = datasets.Dataset.from_file(str(rows_file)), _present(folder)
     for column in rows.column_names:
         paths = pyarrow.compute.struct_field(rows.data.table.column(column), "path").unique().to_pylist()
-        if any(bytes.fromhex(Path(path).stem) not in present for path in paths if path is not None):
+        if any(os.path.basename(path) not in present for path in paths if path is not None):
             return False
     return True
 
@@ -244,7 +250,7 @@ class _ImageWriter:
         present = _present(self.folder)
         # By the key and not by what is missing, which changes while others write.
         mine = [key for key in places if int.from_bytes(key[:8], "big") % num_processes == process_index]
-        missing = [key for key in mine if key not in present]
+        missing = [key for key in mine if _name(key) not in present]
         for name in {key.hex()[:2] for key in missing}:
             (self.folder / name).mkdir(exist_ok=True)
         done = len(mine) - len(missing)
@@ -286,10 +292,6 @@ def _path_tables(
             paths = pyarrow.array(paths, pyarrow.string())
             images[column] = pyarrow.StructArray.from_arrays([none, paths], ["bytes", "path"], mask=unused)
         yield pyarrow.table(images)
-
-
-def _path(folder: Path, key: bytes) -> str:
-    return os.path.join(folder, key.hex()[:2], f"{key.hex()}.png")
 
 
 __all__ = ["cache_images"]
