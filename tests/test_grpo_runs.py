@@ -86,8 +86,8 @@ class TestEvaluation:
             trainer = make_grpo_trainer(tmp_path, max_steps=2, **options)
             trainer.train()
             runs.append(trainer)
-        for name in ("reward", "grad_norm"):  # but for rounding: rows may come in another order
-            assert logged(runs[0], name) == pytest.approx(logged(runs[1], name), rel=1e-3)
+        for name in ("reward", "grad_norm"):  # the order of rows is the same too, whatever evaluation drew
+            assert logged(runs[0], name) == logged(runs[1], name)
         logs = [entry for entry in runs[0].state.log_history if "eval_reward" in entry]
         assert len(logs) == 2 and logs[0]["eval_kl"] > 0
         assert all(f"eval_kl_scale_{scale}" in logs[0] for scale in range(4))

@@ -486,6 +486,22 @@ class TestGuards:
         assert all(math.isfinite(value) for value in logged(broken, "reward") + logged(broken, "grad_norm"))
         assert all(value.isfinite().all() for value in broken.model.state_dict().values())
 
+    def test_scores_that_are_not_finite_leave_out_their_rollout_alone(self, tmp_path, monkeypatch):
+        score = StyleVARGRPOTrainer._score
+
+        def breaks(self, model, inputs):
+            log_probs, entropies = score(self, model, inputs)
+            third = torch.arange(len(log_probs)) == 2
+            return log_probs + torch.where(third, math.nan, 0.0)[:, None], entropies
+
+        monkeypatch.setattr(StyleVARGRPOTrainer, "_score", breaks)
+        trainer = make_grpo_trainer(tmp_path, max_steps=1, use_bias_correction_kl=True)
+        before = weights_of(trainer.model)
+        trainer.train()
+        assert trainer.num_usable_rollouts == 7
+        assert math.isfinite(logged(trainer, "grad_norm")[0]) and logged(trainer, "grad_norm")[0] > 0
+        assert not torch.equal(before["lm_head.weight"], trainer.model.lm_head.weight)
+
     def test_kl_limit_leaves_out_the_offending_rollout_alone(self, tmp_path, monkeypatch):
         """The update is as if that rollout's loss was 0 and the others' unchanged."""
         from stylevar_hf.training import grpo_trainer
