@@ -73,6 +73,7 @@ from stylevar_hf import StyleVARForConditionalGeneration, StyleVARImageProcessor
 
 source, destination = sys.argv[1:]
 model = StyleVARForConditionalGeneration.from_pretrained(source, dtype=torch.bfloat16)
+model.config.alpha_jitter = 0.0
 model.generation_config.update(do_sample=True, top_k=64, top_p=0.9, temperature=0.8)
 model.save_pretrained(destination)
 StyleVARImageProcessor.from_pretrained(source).save_pretrained(destination)
