@@ -90,9 +90,7 @@ def pixel_values() -> dict:
 
 
 def trainer_names() -> dict:
-    from peft import LoraConfig
-
-    return {"triplets": make_triplets(), "LoraConfig": LoraConfig}
+    return {"triplets": make_triplets()}
 
 
 def metric_names() -> dict:
@@ -138,7 +136,7 @@ BLOCKS = {
         },
         makes=("stylevar-grpo/adapter_model.safetensors",),
     ),
-    "from stylevar_hf import DreamSimReward, StyleVARGRPOConfig, StyleVARGRPOTrainer": Preparation(
+    "from peft import LoraConfig": Preparation(
         changes={'DreamSimReward(cache_dir="dreamsim")': '"ssim"'},  # its weights are a download
         names=trainer_names,
     ),
@@ -163,6 +161,10 @@ BLOCKS = {
             '"me/my-style"': '"my-style"',
             '"me/stylevar-sft"': '"stylevar-sft"',
         }
+    ),
+    "stylevar evaluate --model bundled --benchmark procedural --style-strength -1:1:5 \\": Preparation(
+        changes={"-o evaluation-mini": "-o evaluation-mini --num-pairs 2 --num-checks 2 --device cpu"},  # 200, 64
+        makes=("evaluation-mini/results.json",),
     ),
     "stylevar benchmark --model stylevar-sft --batch-size 1 4 \\": Preparation(
         changes={  # the published code is no package
