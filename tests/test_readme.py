@@ -166,6 +166,13 @@ BLOCKS = {
         changes={"-o evaluation-mini": "-o evaluation-mini --num-pairs 2 --num-checks 2 --device cpu"},  # 200, 64
         makes=("evaluation-mini/results.json",),
     ),
+    "python examples/benchmark_training.py --batch_size 16 --bf16 --model_name_or_path "
+    "src/stylevar_hf/checkpoints/stylevar-mini": Preparation(
+        changes={
+            "--batch_size 16 --bf16": "--batch_size 1 --steps 2 --repeats 1 --source_size 64",
+            "src/stylevar_hf/checkpoints/stylevar-mini": "stylevar-sft",
+        }
+    ),
     "stylevar benchmark --model stylevar-sft --batch-size 1 4 \\": Preparation(
         changes={  # the published code is no package
             "--batch-size 1 4": "--batch-size 1 --repeats 1",

@@ -595,7 +595,8 @@ class TestTraining:
         reference = ReferencePolicy.for_model(model)
         with pytest.raises(ValueError, match="`resume_from_checkpoint` must come from the same kind of training"):
             reference.load(finished_run.folder / "checkpoint-9", model)
-        with pytest.raises(FileNotFoundError, match="`resume_from_checkpoint` must be of the same kind of training, with the file reference.json"):
+        message = "`resume_from_checkpoint` must be of the same kind of training, with the file reference.json"
+        with pytest.raises(FileNotFoundError, match=message):
             reference.load(tmp_path, model)
 
     def test_emergency_goes_back_to_the_peak(self, tiny_model_dir, tmp_path, caplog):
