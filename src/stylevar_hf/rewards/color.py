@@ -15,6 +15,7 @@
 
 import torch
 
+from ._quantiles import quantiles
 from .base import Reward, require_packages
 
 
@@ -88,12 +89,10 @@ def rgb_to_lab(images: torch.Tensor) -> torch.Tensor:
 
 def _palette_quantiles(pixels: torch.Tensor) -> torch.Tensor:
     """What `stylevar_hf.evaluation.colour_signature` gives, for pixels `(3, HW)` in CIELAB: `(32, 1024)`."""
-    from ..evaluation.image_measures import NUM_QUANTILES, projection_directions  # brings scikit-image along
+    from ..evaluation.image_measures import projection_directions  # brings scikit-image along
 
     directions = torch.from_numpy(projection_directions()).to(pixels)
-    steps = torch.arange(NUM_QUANTILES, device=pixels.device)
-    ranks = ((2 * steps + 1) * pixels.shape[1]) // (2 * NUM_QUANTILES)  # the middles of the steps, exactly
-    return 2 * (directions @ pixels).sort(dim=1).values[:, ranks]
+    return 2 * quantiles(directions @ pixels)
 
 
 __all__ = ["ColorStatisticsReward", "rgb_to_lab"]

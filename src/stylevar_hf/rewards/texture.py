@@ -16,6 +16,7 @@
 import torch
 import torch.nn.functional as F
 
+from ._quantiles import quantiles
 from .base import Reward, require_packages
 from .color import rgb_to_lab
 
@@ -46,15 +47,12 @@ class TextureStatisticsReward(Reward):
         require_packages(self.name, ("skimage", "scipy"))
 
     def describe(self, images: torch.Tensor) -> torch.Tensor:
-        from ..evaluation.image_measures import MARGIN, NUM_QUANTILES, log_gabor_filters  # brings scikit-image along
+        from ..evaluation.image_measures import MARGIN, log_gabor_filters  # brings scikit-image along
 
         lightness = F.pad(rgb_to_lab(images)[:, :1], [MARGIN] * 4, mode="reflect")
         filters = torch.from_numpy(log_gabor_filters(*lightness.shape[-2:])).to(lightness)
         amplitudes = torch.fft.ifft2(torch.fft.fft2(lightness) * filters).abs()[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
-        amplitudes = torch.log2(1 + amplitudes).flatten(2).sort(dim=-1).values
-        steps = torch.arange(NUM_QUANTILES, device=images.device)
-        ranks = ((2 * steps + 1) * amplitudes.shape[-1]) // (2 * NUM_QUANTILES)  # the middles of the steps, exactly
-        return amplitudes[..., ranks]
+        return quantiles(torch.log2(1 + amplitudes).flatten(2))
 
     def compare(self, descriptions: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
         return -(descriptions - references).abs().flatten(1).mean(1)
