@@ -183,6 +183,20 @@ class TestInitialisation:
         assert [name for name in silent if "phis" not in name] == []
 
 
+class TestDecodingInParts:
+    @torch.no_grad()
+    @pytest.mark.parametrize("floats, sizes", [(1, [1] * 5), (2 * 8 * 16**2, [2, 2, 1]), (2**30, [5])])
+    def test_images_do_not_depend_on_how_many_are_decoded_at_once(self, floats, sizes, monkeypatch):
+        model = make_vq_model()
+        latents = torch.randn(5, 6, 4, 4, generator=torch.Generator().manual_seed(0))
+        expected = torch.cat([model._decode_part(latent) for latent in latents.split(1)])
+        seen = []
+        model.decoder.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+        monkeypatch.setattr("stylevar_hf.modeling_stylevar_vq._CPU_FEATURE_FLOATS", floats)
+        torch.testing.assert_close(model.decode_latents(latents), expected)
+        assert seen == sizes
+
+
 class TestDtypes:
     @torch.no_grad()
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -35,6 +35,10 @@ from transformers.utils import ModelOutput
 from .configuration_stylevar import StyleVARVQConfig
 
 
+# Size of the largest feature map that a CPU decodes at once: about one image of the released tokenizer.
+_CPU_FEATURE_FLOATS = 10 * 2**20
+
+
 @dataclass
 class StyleVARVQEncoderOutput(ModelOutput):
     """
@@ -519,8 +523,18 @@ class StyleVARVQModel(StyleVARVQPreTrainedModel):
 
     def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents `(B, C, S, S)`, such as `f_hat` after any scale, to float32 pixels in [-1, 1]."""
+        parts = latents.split(self._images_at_once(latents))
+        return torch.cat([self._decode_part(part) for part in parts])
+
+    def _decode_part(self, latents: torch.Tensor) -> torch.Tensor:
         hidden_states = self.post_quant_conv(_fast_layout(latents.to(self.dtype)))
         return self.decoder(hidden_states).float().clamp(-1, 1).contiguous()
+
+    def _images_at_once(self, latents: torch.Tensor) -> int:
+        """On a CPU, large feature maps cost time, as memory is the bottleneck there, and a lot of it."""
+        if latents.device.type != "cpu" or torch.compiler.is_compiling():
+            return len(latents)
+        return max(1, _CPU_FEATURE_FLOATS // (self.config.base_channels * self.config.image_size**2))
 
     def decode(self, codes: torch.LongTensor) -> torch.Tensor:
         """
