@@ -14,7 +14,7 @@
 """
 What one GRPO update costs on this machine's CPU, part by part, beside the loop of the published code: one prompt, a
 model of the released layout with random weights, LoRA of rank 256 and alpha 512, the real DreamSim package on random
-weights. Prints a Markdown table, or all numbers with `--json`.
+weights (embedding in the dtype of ours). Prints a Markdown table, or all numbers with `--json`.
 
     python examples/benchmark_grpo.py --depth 8 --num_generations 2 --updates 1       # a quick look, ours alone
     python examples/benchmark_grpo.py --depth 8 --dtype float32 bfloat16 --published_code StyleVAR
@@ -191,7 +191,7 @@ def run_ours(connection: Connection, folder: Path, options: argparse.Namespace, 
     dreamsim = options.reward == "dreamsim"
     trainer = StyleVARGRPOTrainer(
         model,
-        DreamSimReward(cache_dir=folder / "dreamsim") if dreamsim else options.reward,
+        DreamSimReward(cache_dir=folder / "dreamsim", dtype=dtype) if dreamsim else options.reward,
         training_options,
         load_procedural(1, image_size=model.config.image_size),
         peft_config=LoraConfig(**LORA),

@@ -131,6 +131,20 @@ class TestDreamSimReward:
         assert rewards == pytest.approx(expected, abs=1e-5)
         assert abs(rewards[0] - rewards[1]) > 1e-3, "rewards tell images apart"
 
+    def test_bfloat16_moves_rewards_by_thousandths(self, weights_dir, open_clip_reward):
+        images, targets = make_images(4), make_images(4, seed=1)
+        half = DreamSimReward("open_clip_vitb32", cache_dir=weights_dir, dtype="bfloat16")
+        rewards = half(images=[*images, targets[0]], target_images=[*targets, targets[0]])
+        expected = open_clip_reward(images=images, target_images=targets)
+        assert half.describe(torch.stack(images)).dtype == torch.float32
+        assert rewards[:4] == pytest.approx(expected, abs=0.01)
+        assert rewards[:4] != expected, "it was computed in bfloat16"
+        assert rewards[4] == pytest.approx(0, abs=1e-3)
+
+    def test_unknown_dtype_is_refused(self, weights_dir):
+        with pytest.raises(ValueError, match="`dtype` must be one of float32, bfloat16, but got half"):
+            DreamSimReward("open_clip_vitb32", cache_dir=weights_dir, dtype="half")
+
     def test_network_and_resizing_equal_those_of_the_package(self, weights_dir, open_clip_reward):
         model, preprocess = dreamsim_package.dreamsim(
             dreamsim_type="open_clip_vitb32", cache_dir=str(weights_dir), device="cpu"

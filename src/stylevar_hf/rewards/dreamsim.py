@@ -27,6 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..data._messages import invalid
 from .base import Reward, resize_bicubic
 from .dreamsim_weights import (
     DEFAULT_DREAMSIM_TYPE,
@@ -40,6 +41,7 @@ from .dreamsim_weights import (
 logger = logging.getLogger(__name__)
 
 IMAGE_SIZE = 224
+DTYPES = ("float32", "bfloat16")
 # Top-level modules of DINO's repository, which torch.hub imports: a script's own `utils` must not stand for them.
 HUB_MODULES = ("hubconf", "utils", "vision_transformer")
 _loading = threading.Lock()
@@ -69,6 +71,9 @@ class DreamSimReward(Reward):
             Pictures that are embedded at a time.
         reference (`str`, *optional*, defaults to `"target"`):
             The column to compare with.
+        dtype (`str`, *optional*, defaults to `"float32"`):
+            `"bfloat16"` embeds under autocast, about three times as fast on a CPU that has instructions for it. It
+            moves rewards by some thousandths, the less the closer the pictures are.
 
     Raises:
         ModuleNotFoundError: If `dreamsim` is not installed.
@@ -87,9 +92,13 @@ class DreamSimReward(Reward):
         device: str | torch.device | None = None,
         batch_size: int = 16,
         reference: str | None = None,
+        dtype: str = "float32",
     ):
         super().__init__(reference=reference, scale=scale, batch_size=batch_size, device=device)
         check_dreamsim_type(dreamsim_type)
+        if dtype not in DTYPES:
+            raise invalid("dtype", f"one of {', '.join(DTYPES)}", dtype, "Distances are float32 in any case.")
+        self.dtype = dtype
         self.dreamsim_type = dreamsim_type
         self.cache_dir = Path(default_dreamsim_dir() if cache_dir is None else cache_dir).expanduser()
         _check_files(dreamsim_type, self.cache_dir)
@@ -99,7 +108,9 @@ class DreamSimReward(Reward):
 
     def describe(self, images: torch.Tensor) -> torch.Tensor:
         """Images to embeddings `(B, D)`; of the patch types: the class token's and the patches' mean."""
-        embeddings = self._network.embed(resize_bicubic(images, IMAGE_SIZE, IMAGE_SIZE))
+        images = resize_bicubic(images, IMAGE_SIZE, IMAGE_SIZE)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.dtype == "bfloat16"):
+            embeddings = self._network.embed(images).float()
         if embeddings.ndim == 3:
             embeddings = torch.cat([embeddings[:, 0], embeddings[:, 1:].mean(1)], dim=-1)
         return embeddings
