@@ -13,6 +13,7 @@
 # limitations under the License.
 """GRPO end to end on a model so small that an update takes a fraction of a second."""
 
+import contextlib
 import json
 import math
 
@@ -236,6 +237,25 @@ class TestOptions:
         assert norms == pytest.approx(expected_norms, rel=1e-4)
         for name, value in expected.items():
             torch.testing.assert_close(weights[name], value, atol=1e-6, rtol=1e-5)
+
+    @pytest.mark.parametrize("checkpointing", [False, True])
+    def test_adapters_without_casts_change_nothing(self, tmp_path, monkeypatch, checkpointing):
+        options = {"bf16": True, "activation_checkpointing": checkpointing, "max_steps": 2}
+        casts = []
+
+        def train():
+            model = make_policy(LORA)
+            layer = model.get_base_model().model.layers[0].mlp.fc2
+            watch = Watch(lambda *_: casts.append(getattr(layer, "cast_input_dtype_enabled", True)))
+            trainer = make_grpo_trainer(tmp_path, model, callbacks=[watch], **options)
+            trainer.train()
+            assert getattr(layer, "cast_input_dtype_enabled", True), "as before"
+            return weights_of(model)
+
+        weights = train()
+        monkeypatch.setattr("peft.helpers.disable_input_dtype_casting", lambda model: contextlib.nullcontext())
+        assert_same_weights(weights, train())
+        assert casts == [False, False, True, True]
 
     def test_activation_checkpointing_computes_blocks_again(self, tmp_path, monkeypatch):
         from stylevar_hf.modeling_stylevar import StyleVARBlendedCrossAttention

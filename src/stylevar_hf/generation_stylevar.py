@@ -90,7 +90,7 @@ class StyleVARScoring:
             Score under the distribution over this many most likely codes; 0 or `None` for all.
         top_p (`float`, *optional*):
             Score under the distribution over the smallest set of codes whose probability exceeds this, in (0, 1].
-        chunk_size (`int`, *optional*, defaults to 2048):
+        chunk_size (`int`, *optional*, defaults to 1024):
             Tokens whose logits exist at once. In training their logits are computed again in the backward pass.
 
     Raises:
@@ -100,13 +100,13 @@ class StyleVARScoring:
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = None
-    chunk_size: int = 2048
+    chunk_size: int = 1024
 
     def __post_init__(self):
         check_sampling(self.top_k, self.top_p, self.temperature)
         if not isinstance(self.chunk_size, Integral) or self.chunk_size < 1:
             raise ValueError(
-                f"`chunk_size` must be a positive integer, but got {self.chunk_size!r}. It counts tokens; 2048 is a "
+                f"`chunk_size` must be a positive integer, but got {self.chunk_size!r}. It counts tokens; 1024 is a "
                 "good start."
             )
 

@@ -139,7 +139,7 @@ class StyleVARGRPOConfig(GRPOConfig):
         scoring (`str`, *optional*, defaults to `"plain"`):
             `"plain"`: log-probabilities under all codes at temperature 1, as published. `"sampled"`: under the
             distribution that the rollouts were drawn from, temperature and filters included.
-        head_chunk_size (`int`, *optional*, defaults to 2048):
+        head_chunk_size (`int`, *optional*, defaults to 1024):
             Tokens whose logits exist at once.
         rollout_batch_size (`int`, *optional*):
             Images that a process generates at once. By default as many as fit half of the memory that is free.
@@ -215,7 +215,7 @@ class StyleVARGRPOConfig(GRPOConfig):
     token_weighting: str = field(default="panw", metadata={"help": "panw, none or equal-per-scale."})
     panw_gamma: float = field(default=0.7, metadata={"help": "Exponent of PANW, 0 or more."})
     scoring: str = field(default="plain", metadata={"help": "plain, or sampled: with temperature and filters."})
-    head_chunk_size: int = field(default=2048, metadata={"help": "Tokens whose logits exist at once."})
+    head_chunk_size: int = field(default=1024, metadata={"help": "Tokens whose logits exist at once."})
     rollout_batch_size: int | None = field(default=None, metadata={"help": "Images made at once; None: by memory."})
     style_strength: float = field(default=0.0, metadata={"help": "Of all rollouts, in [-1, 1]."})
     advantage_std_floor: float = field(default=0.0, metadata={"help": "Smallest standard deviation of rewards."})

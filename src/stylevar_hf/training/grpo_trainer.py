@@ -13,9 +13,10 @@
 # limitations under the License.
 """Group relative policy optimisation (GRPO) of StyleVAR: multi-scale rollouts, rewards on images, PANW."""
 
+import contextlib
 import os
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import datasets
@@ -303,7 +304,8 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
             folder = self.args.output_dir
             resume_from_checkpoint = get_last_checkpoint(folder) if os.path.isdir(folder) else None
         self._try_rewards()
-        output = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        with self._adapters_as_autocast_likes():
+            output = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
         if self._failures.failed:
             raise RuntimeError(
                 f"Training stopped at step {self.state.global_step}: {self._failures.num_failed} updates in a row had "
@@ -312,6 +314,21 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
                 "rate, or raise `max_failed_updates`."
             )
         return output
+
+    @contextlib.contextmanager
+    def _adapters_as_autocast_likes(self) -> Iterator[None]:
+        """
+        PEFT casts what enters an adapter to the dtype of its weights, only for autocast to cast it back. That changes
+        nothing, but takes time and memory.
+        """
+        half = self.accelerator.mixed_precision in ("bf16", "fp16")
+        if not (half and hasattr(self._policy(), "peft_config") and self._unwrapped().dtype == torch.float32):
+            yield
+            return
+        from peft.helpers import disable_input_dtype_casting
+
+        with disable_input_dtype_casting(self._policy()):
+            yield
 
     def _try_rewards(self) -> None:
         """Call every reward once on the first row, with the content in place of rollouts."""
