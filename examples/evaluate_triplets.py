@@ -30,7 +30,7 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--model", default="bundled", help="folder or Hub id of a checkpoint, or 'bundled'")
+    parser.add_argument("--model", default="bundled", help="folder, Hub id, or name of a bundled checkpoint")
     parser.add_argument(
         "--dataset",
         default="procedural",

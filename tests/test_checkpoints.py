@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from stylevar_hf import StyleVARForConditionalGeneration, StyleVARPipeline, StyleVARVQModel, bundled_checkpoint
-from stylevar_hf.checkpoints import NAMES
+from stylevar_hf.checkpoints import ADAPTERS, MODELS, NAMES, find_checkpoint
 from stylevar_hf.data import load_procedural
 from stylevar_hf.data.procedural import procedural_triplet
 from stylevar_hf.data.procedural_contents import HELD_OUT_PHOTOGRAPHS, photograph_crop
@@ -30,7 +30,7 @@ from stylevar_hf.evaluation import colour_distance, peak_signal_to_noise_ratio, 
 NUM_PAIRS = 16
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=MODELS)
 def pipe(request) -> StyleVARPipeline:
     return StyleVARPipeline.from_pretrained(bundled_checkpoint(request.param), device="cpu", dtype=torch.float32)
 
@@ -112,6 +112,55 @@ class TestStyleTransfer:
             to_style.append(mean_of(structural_similarity, images, triplets["style"]))
         assert to_content[0] > to_content[1] > to_content[2]
         assert to_style[0] < to_style[1] < to_style[2]
+
+
+class TestReinforcement:
+    """What README says GRPO did to stylevar-mini, on fewer pairs."""
+
+    @pytest.fixture(scope="class", params=["in_distribution", "near_distribution"])
+    def triplets(self, request) -> dict[str, list]:
+        rows = load_procedural(4 * NUM_PAIRS, request.param, image_size=128)
+        return {name: list(rows[name]) for name in ("content", "style", "target")}
+
+    def test_reward_is_higher_than_before(self, triplets):
+        rewards = []
+        for name in MODELS:
+            pipe = StyleVARPipeline.from_pretrained(bundled_checkpoint(name), device="cpu", dtype=torch.float32)
+            images = pipe(triplets["content"], triplets["style"], seed=0, batch_size=NUM_PAIRS)
+            pairs = images, triplets["target"]
+            reward = 2 * mean_of(structural_similarity, *pairs) - mean_of(texture_distance, *pairs)
+            rewards.append(reward - 0.006 * mean_of(colour_distance, *pairs))
+        assert rewards[1] > rewards[0]
+
+    @pytest.mark.parametrize("adapter", ADAPTERS)
+    def test_adapter_gives_the_logits_of_the_merged_model(self, adapter):
+        base = StyleVARForConditionalGeneration.from_pretrained(bundled_checkpoint(), dtype=torch.float32).eval()
+        merged = bundled_checkpoint(adapter.removesuffix("-lora"))
+        merged = StyleVARForConditionalGeneration.from_pretrained(merged, dtype=torch.float32).eval()
+        pixels = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        codes = torch.arange(base.config.sequence_length).unsqueeze(0)
+
+        @torch.no_grad()
+        def logits(model):
+            return model(pixels[:1], pixels[1:], labels=codes).logits
+
+        before, expected = logits(base), logits(merged)
+        base.load_adapter(bundled_checkpoint(adapter))
+        error = (logits(base) - expected).abs().mean()
+        assert error < 0.1 * (before - expected).abs().mean()  # the merged weights are rounded to 16 bits
+
+
+class TestFindCheckpoint:
+    def test_names_of_this_package_give_their_folders(self):
+        assert find_checkpoint("bundled") == bundled_checkpoint()
+        for name in MODELS:
+            assert find_checkpoint(name) == bundled_checkpoint(name)
+
+    def test_everything_else_is_left_as_it_is(self, tmp_path, monkeypatch):
+        assert find_checkpoint("me/stylevar-mini") == "me/stylevar-mini"
+        (tmp_path / "stylevar-mini").mkdir()
+        monkeypatch.chdir(tmp_path)
+        assert find_checkpoint("stylevar-mini") == "stylevar-mini"
 
 
 class TestFiles:

@@ -29,7 +29,14 @@ from stylevar_hf.hub.results import results_table
 
 
 FOLDER = Path(__file__).parents[1] / "model_cards"
-NAMES = ["stylevar-grpo", "stylevar-mini", "stylevar-mini-grpo", "stylevar-mini-lora", "stylevar-sft"]
+NAMES = [
+    "stylevar-grpo",
+    "stylevar-mini",
+    "stylevar-mini-grpo",
+    "stylevar-mini-grpo-lora",
+    "stylevar-mini-lora",
+    "stylevar-sft",
+]
 FACTS = CardFacts(
     name="my-style",
     image_size=64,

@@ -35,6 +35,7 @@ from stylevar_hf import (
     StyleVARVQModel,
     bundled_checkpoint,
 )
+from stylevar_hf.checkpoints import ADAPTERS, MODELS
 
 
 PACKAGE = Path(stylevar_hf.__file__).parent
@@ -224,10 +225,12 @@ class TestSavedFolder:
 
 class TestBundledCheckpoint:
     def test_is_in_the_package_and_complete(self):
-        folder = Path(bundled_checkpoint())
-        assert folder.parent.parent == Path(stylevar_hf.__file__).parent
-        names = {"config.json", "generation_config.json", "preprocessor_config.json", "model.safetensors"}
-        assert {path.name for path in folder.iterdir()} == names
+        model = {"config.json", "generation_config.json", "preprocessor_config.json", "model.safetensors"}
+        adapter = {"adapter_config.json", "adapter_model.safetensors"}
+        for name, files in {**dict.fromkeys(MODELS, model), **dict.fromkeys(ADAPTERS, adapter)}.items():
+            folder = Path(bundled_checkpoint(name))
+            assert folder.parent.parent == Path(stylevar_hf.__file__).parent
+            assert {path.name for path in folder.iterdir()} == files
 
     def test_unknown_name_is_refused(self):
         with pytest.raises(ValueError, match="`name` must be one of stylevar-mini.*but got 'x'"):

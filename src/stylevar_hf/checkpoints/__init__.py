@@ -17,24 +17,31 @@ The checkpoints that come with the package: `bundled_checkpoint()` returns the f
 All were trained by `examples/train_mini.sh` on procedural triplets; their model cards are in `model_cards/`.
 """
 
+import os
 from pathlib import Path
 
 
 FOLDER = Path(__file__).parent
-NAMES = ("stylevar-mini",)
+MODELS = ("stylevar-mini", "stylevar-mini-grpo")
+ADAPTERS = ("stylevar-mini-grpo-lora",)
+NAMES = MODELS + ADAPTERS
+DEFAULT = MODELS[0]
+# On the command line, in place of the default's name.
+ALIAS = "bundled"
 
 
-def bundled_checkpoint(name: str = "stylevar-mini") -> str:
+def bundled_checkpoint(name: str = DEFAULT) -> str:
     """
     The folder of a small trained checkpoint that comes with the package, for `from_pretrained`.
 
     Args:
         name (`str`, *optional*, defaults to `"stylevar-mini"`):
-            `"stylevar-mini"`: 128x128 pixels, supervised training.
+            `"stylevar-mini"`: 128x128 pixels, supervised training. `"stylevar-mini-grpo"`: the same after GRPO, the
+            adapter merged. `"stylevar-mini-grpo-lora"`: that adapter alone, for `"stylevar-mini"`; needs `peft`.
 
     Returns:
         `str`: A folder with `config.json`, `generation_config.json`, `preprocessor_config.json` and
-        `model.safetensors`.
+        `model.safetensors`; of an adapter, with `adapter_config.json` and `adapter_model.safetensors`.
 
     Raises:
         ValueError: If there is no checkpoint of that name.
@@ -45,6 +52,9 @@ def bundled_checkpoint(name: str = "stylevar-mini") -> str:
     >>> from stylevar_hf import StyleVARPipeline, bundled_checkpoint
 
     >>> pipe = StyleVARPipeline.from_pretrained(bundled_checkpoint())
+    >>> pipe = StyleVARPipeline.from_pretrained(
+    ...     bundled_checkpoint(), adapter=bundled_checkpoint("stylevar-mini-grpo-lora")
+    ... )
     ```
     """
     if name not in NAMES:
@@ -52,4 +62,14 @@ def bundled_checkpoint(name: str = "stylevar-mini") -> str:
     return str(FOLDER / name)
 
 
-__all__ = ["NAMES", "bundled_checkpoint"]
+def find_checkpoint(model: str) -> str:
+    """
+    What a user calls a model, for `from_pretrained`: `"bundled"` and the names of the models of this package give
+    their folders, unless there is a folder of that name; everything else is returned as it is.
+    """
+    if model == ALIAS:
+        return bundled_checkpoint()
+    return bundled_checkpoint(model) if model in MODELS and not os.path.isdir(model) else model
+
+
+__all__ = ["ADAPTERS", "ALIAS", "DEFAULT", "MODELS", "NAMES", "bundled_checkpoint", "find_checkpoint"]

@@ -22,7 +22,7 @@ from .stylize import _silence
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--model", metavar="ID|DIR", help="model on the Hub or in a folder (default: the small one of this package)"
+        "--model", metavar="ID|DIR", help="model on the Hub or in a folder (default: stylevar-mini of this package)"
     )
     parser.add_argument(
         "--dtype",

@@ -23,15 +23,12 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
+from ..checkpoints import ALIAS, DEFAULT, find_checkpoint
 from .base import Command, add_reporting_arguments, number
 
 
 if TYPE_CHECKING:
     from ..evaluation import EvaluationConfig
-
-
-# The word on the command line, and the name in tables.
-BUNDLED, BUNDLED_NAME = "bundled", "stylevar-mini"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,9 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         nargs="+",
-        default=[BUNDLED],
+        default=[ALIAS],
         metavar="ID|DIR",
-        help="checkpoints of one image size, on the Hub or in folders (default: bundled, that of this package)",
+        help="checkpoints of one image size, on the Hub or in folders, or a name of this package (default: bundled, "
+        "that is stylevar-mini)",
     )
     parser.add_argument(
         "--benchmark",
@@ -137,12 +135,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _config(args: argparse.Namespace) -> "EvaluationConfig":
-    from ..checkpoints import bundled_checkpoint
     from ..evaluation import EvaluationConfig
     from ..evaluation.systems import name_models, parse_strengths
 
-    names = name_models([BUNDLED_NAME if model == BUNDLED else model for model in args.model])
-    paths = [bundled_checkpoint() if model == BUNDLED else model for model in args.model]
+    names = name_models([DEFAULT if model == ALIAS else model for model in args.model])
+    paths = [find_checkpoint(model) for model in args.model]
     style_strength, strengths = parse_strengths(args.style_strength)
     return EvaluationConfig(
         benchmark=args.benchmark,

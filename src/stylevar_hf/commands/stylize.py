@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "images per pair CONTENT__STYLE_0.png and so on",
     )
     parser.add_argument(
-        "--model", metavar="ID|DIR", help="model on the Hub or in a folder (default: the small one of this package)"
+        "--model", metavar="ID|DIR", help="model on the Hub or in a folder (default: stylevar-mini of this package)"
     )
     seed = number(int, "an integer in [0, 2**62)", lambda n: 0 <= n < 2**62)
     parser.add_argument(
@@ -191,7 +191,7 @@ def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") 
     A pipeline with complete weights.
 
     Args:
-        model (`str`, *optional*): Folder or Hub id; `None` for the bundled checkpoint.
+        model (`str`, *optional*): Folder, Hub id, or name of a bundled checkpoint; `None` for the default one.
         dtype (`str`, *optional*, defaults to `"auto"`): `"auto"` or the name of a torch dtype.
         device (`str`, *optional*, defaults to `"auto"`): `"auto"`, `"cpu"`, `"cuda"` or `"mps"`.
 
@@ -202,14 +202,14 @@ def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") 
     import torch
 
     from .._conversion_io import readable_model
-    from ..checkpoints import bundled_checkpoint
+    from ..checkpoints import bundled_checkpoint, find_checkpoint
     from ..modeling_stylevar import StyleVARForConditionalGeneration
     from ..pipeline_stylevar import StyleVARPipeline, find_image_processor
 
     missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
     if missing.get(device):
         raise ValueError(f"`--device` must be present, but this machine has no {device!r}. Use --device cpu.")
-    folder = bundled_checkpoint() if model is None else model
+    folder = bundled_checkpoint() if model is None else find_checkpoint(model)
     dtype = dtype if dtype == "auto" else getattr(torch, dtype)
     with readable_model("--model", folder):
         network, info = StyleVARForConditionalGeneration.from_pretrained(folder, dtype=dtype, output_loading_info=True)

@@ -128,6 +128,12 @@ def _mini_facts(measured: Path, namespace: str) -> list[CardFacts]:
         ),
         ("stylevar-mini-grpo", "model", mini, "stylevar-mini after GRPO with PANW (arXiv 2601.02256)."),
         (
+            "stylevar-mini-grpo-lora",
+            "adapter",
+            mini,
+            "The adapter that makes stylevar-mini-grpo of stylevar-mini: GRPO with PANW (arXiv 2601.02256).",
+        ),
+        (
             "stylevar-mini-lora",
             "adapter",
             mini,
@@ -146,8 +152,8 @@ def _mini_facts(measured: Path, namespace: str) -> list[CardFacts]:
                 summary=summary,
                 base_model=base,
                 training=read_json(training) if training.is_file() else {},
-                results=read_results(measured / f"{name}.results.json"),
-                tags=["grpo"] if name.endswith("grpo") else [],
+                results=read_results(measured / f"{name}.results.json", model=name),
+                tags=["grpo"] if "grpo" in name else [],
             )
         )
     return facts

@@ -114,7 +114,7 @@ def read_results(path: str | os.PathLike, model: str | None = None) -> list[Resu
     """
     The numbers in a `results.json`; what is not understood is passed over.
 
-    Read are the files of `stylevar evaluate`, with the controls that it measured beside the model, and the plain form
+    Read are the files of `stylevar evaluate`, with what it measured beside the model, and the plain form
     `{"results": [{"dataset", "metric", "value"}]}`. A number is a number or `{"mean" or "value", "low", "high"}`.
 
     Args:
@@ -148,7 +148,7 @@ def _of_sets(report: Mapping[str, Any], model: str | None) -> Iterable[Result]:
         own = _own_system(means, systems, model)
         for system in [own, *(name for name in means if name != own)] if own is not None else ():
             kind = _mapping(systems.get(system)).get("kind")
-            if system != own and kind not in ("control", "baseline"):
+            if system != own and kind not in ("model", "control", "baseline"):
                 continue
             of_system = {
                 "count": entry.get("num_pairs"),

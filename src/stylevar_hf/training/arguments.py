@@ -23,6 +23,7 @@ import PIL.Image
 import torch
 from transformers.utils import IMAGE_PROCESSOR_NAME, cached_file, logging
 
+from ..checkpoints import find_checkpoint
 from ..data._messages import check_columns, existing_folder
 from ..data.mixing import STOPPING_STRATEGIES, concatenate, mix_datasets
 from ..data.splits import split_by_content
@@ -280,7 +281,7 @@ def load_model(
         options["attn_implementation"] = model_args.attn_implementation
     dtype = model_args.dtype if model_args.dtype in (None, "auto") else getattr(torch, model_args.dtype)
     model = StyleVARForConditionalGeneration.from_pretrained(
-        model_args.model_name_or_path, revision=model_args.model_revision, dtype=dtype, **options
+        find_checkpoint(model_args.model_name_or_path), revision=model_args.model_revision, dtype=dtype, **options
     )
     if style_args.vq_model is None:
         if style_args.patch_nums is not None:
@@ -306,9 +307,9 @@ def load_image_processor(model_args: "ModelConfig", image_size: int) -> StyleVAR
         [`StyleVARImageProcessor`], *optional*: `None` without a checkpoint, or where it has no
         `preprocessor_config.json`; the trainer then takes the default.
     """
-    name, revision = model_args.model_name_or_path, model_args.model_revision
-    if name is None:
+    if model_args.model_name_or_path is None:
         return None
+    name, revision = find_checkpoint(model_args.model_name_or_path), model_args.model_revision
     file = cached_file(name, IMAGE_PROCESSOR_NAME, revision=revision, _raise_exceptions_for_missing_entries=False)
     if file is None:
         return None
