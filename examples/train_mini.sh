@@ -18,6 +18,7 @@ seed=${SEED:-0}
 percent=${STEPS_PERCENT:-100}
 processes=${PROCESSES:-1}
 threads=${THREADS:-$(getconf _NPROCESSORS_ONLN)}
+threads_each=$((threads / processes > 0 ? threads / processes : 1))
 export OMP_NUM_THREADS=$threads
 precision=${PRECISION-$(python -c 'from stylevar_hf.pipeline_stylevar import has_fast_products as fast
 import torch
@@ -39,7 +40,6 @@ vq() { # name, then flags
 
 sft() { # name, batch, then flags
     local name=$1 batch=$2 && shift 2
-    local threads_each=$((threads / processes > 0 ? threads / processes : 1))
     finished "$name" || OMP_NUM_THREADS=$threads_each torchrun --standalone --nproc_per_node "$processes" \
         "$examples/train_sft.py" --output_dir "$output/$name" --seed "$seed" $precision \
         --per_device_train_batch_size $((batch / processes)) --ddp_find_unused_parameters false \
@@ -100,7 +100,7 @@ finished stylevar-mini || ship "$output/sft-128" "$output/stylevar-mini"
 
 # 4. Reinforcement: an adapter for it, by rewards that need no download. A batch is 4 prompts of 16 rollouts.
 grpo=stylevar-mini-grpo-lora
-[ -e "$output/$grpo/adapter_model.safetensors" ] || OMP_NUM_THREADS=$((threads / processes > 0 ? threads / processes : 1)) \
+[ -e "$output/$grpo/adapter_model.safetensors" ] || OMP_NUM_THREADS=$threads_each \
     torchrun --standalone --nproc_per_node "$processes" "$examples/train_grpo.py" --output_dir "$output/$grpo" \
     --model_name_or_path "$output/stylevar-mini" --use_peft --lora_r 16 --seed "$seed" $precision \
     --dataset procedural --procedural_seed 100 --num_procedural 2000 --max_eval_samples 96 \

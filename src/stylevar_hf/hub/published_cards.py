@@ -27,6 +27,7 @@ from pathlib import Path
 
 from huggingface_hub import ModelCard
 
+from ..checkpoints import bundled_checkpoint
 from ..configuration_stylevar import StyleVARConfig
 from .card_facts import architecture_facts
 from .data_sources import DATA_SOURCES
@@ -39,7 +40,7 @@ from .results import PAPER_URL, Result, read_results
 NAMESPACE = "stylevar-hf"
 SOURCE_CODE = "https://github.com/Senfier-LiqiJing/StyleVAR"
 _MEASURED = "measured"
-_BUNDLED = Path(__file__).parents[1] / "checkpoints" / "stylevar-mini"
+_BUNDLED = Path(bundled_checkpoint())
 
 # arXiv 2604.21052: AdaIN, the supervised and the reinforced model, on one A100 at 256x256.
 _METRICS = ("style_loss", "content_loss", "lpips", "ssim", "dreamsim", "clip", "seconds_per_image")
