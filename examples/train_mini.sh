@@ -72,6 +72,7 @@ ship() { # model, where to, adapter
 import sys
 import tempfile
 from pathlib import Path
+from shutil import rmtree
 
 import torch
 from peft import PeftModel
@@ -88,10 +89,13 @@ with tempfile.TemporaryDirectory() as merged:
     model = StyleVARForConditionalGeneration.from_pretrained(source, dtype=torch.bfloat16)  # the codebook stays in 32
 model.config.alpha_jitter = 0.0
 model.generation_config.update(do_sample=True, top_k=64, top_p=0.9, temperature=0.8)
-model.save_pretrained(destination)
-processor.save_pretrained(destination)
-config = Path(destination, "config.json")
+staged = Path(f"{destination}.partial")
+model.save_pretrained(staged)
+processor.save_pretrained(staged)
+config = staged / "config.json"
 config.write_text(config.read_text().replace('"dtype": "bfloat16"', '"dtype": "float32"'))
+rmtree(destination, ignore_errors=True)  # one that was not finished
+staged.rename(destination)
 PYTHON
 }
 

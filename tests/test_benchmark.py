@@ -20,7 +20,7 @@ import pytest
 import torch
 from test_modeling_stylevar import make_inputs, make_model
 
-from stylevar_hf import StyleVARForConditionalGeneration
+from stylevar_hf import StyleVARForConditionalGeneration, bundled_checkpoint
 from stylevar_hf.benchmark import RoundToBfloat16, agreement, compare_speed, count_gflop, measure, stopwatch
 from stylevar_hf.cli import main
 
@@ -113,6 +113,19 @@ class TestMeasure:
             assert 0.1 < row["peak_gib"] < 4
             assert row["share_of_peak"] > 0
         assert report["cache_mib"] == 2 * 2 * 30 * 32 * 2 / 2**20  # keys and values, layers, tokens, width, bytes
+
+    @pytest.mark.parametrize("model, name", [(None, "stylevar-mini"), ("stylevar-mini-grpo", "stylevar-mini-grpo")])
+    def test_models_of_the_package_go_by_name(self, model, name, monkeypatch):
+        class Started(Exception):
+            pass
+
+        def start(code, dtype, batch_size, model_dir, *_):
+            raise Started(model_dir)
+
+        monkeypatch.setattr("stylevar_hf.benchmark._peak_memory", start)
+        with pytest.raises(Started) as started:
+            measure(model)
+        assert str(started.value) == bundled_checkpoint(name)
 
     def test_each_dtype_is_compared_with_the_published_code_in_float32(self, tiny_model_dir, monkeypatch):
         class Stub:

@@ -35,7 +35,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from .checkpoints import bundled_checkpoint
+from .checkpoints import ALIAS, find_checkpoint
 from .modeling_stylevar import StyleVARForConditionalGeneration
 from .pipeline_stylevar import has_fast_products
 
@@ -311,7 +311,7 @@ def measure(
 
     Args:
         model_dir (`str` or `Path`, *optional*):
-            A model folder. Defaults to the bundled checkpoint.
+            A model folder, Hub id or name of a bundled checkpoint. Defaults to the bundled `stylevar-mini`.
         dtypes (sequence of `str`, *optional*, defaults to `("float32",)`):
             Precisions to time.
         device (`str`, *optional*, defaults to `"cpu"`):
@@ -335,7 +335,7 @@ def measure(
         `dict`: `rows` (one per code, dtype and batch size: seconds per image, rate, peak memory), `speedups` (ours
         against the published code, medians of the ratio in each round), `cache_mib`, `agreement`.
     """
-    model_dir = bundled_checkpoint() if model_dir is None else model_dir
+    model_dir = find_checkpoint(ALIAS if model_dir is None else str(model_dir))
     torch_device = torch.device(device)
     if device != "cpu" and not getattr(torch, device).is_available():
         raise ValueError(f"`--device` must be present, but this machine has no {device!r}. Use --device cpu.")

@@ -18,13 +18,14 @@ import json
 import sys
 
 from .base import Command, add_reporting_arguments, number
+from .models import add_model_argument
 
 
 _at_least_one = number(int, "a positive integer", lambda value: value >= 1)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="DIR", help="the model folder (default: the bundled checkpoint)")
+    add_model_argument(parser)
     parser.add_argument(
         "--dtype",
         nargs="+",

@@ -17,20 +17,12 @@ import argparse
 import sys
 
 from .base import Command, number
-from .stylize import _silence
+from .models import add_model_argument, add_precision_arguments, hide_loading_reports
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--model", metavar="ID|DIR", help="model on the Hub or in a folder (default: stylevar-mini of this package)"
-    )
-    parser.add_argument(
-        "--dtype",
-        choices=("auto", "float32", "bfloat16", "float16"),
-        default="auto",
-        help="precision of the network; auto is what the checkpoint was saved in (default: auto)",
-    )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default: auto)")
+    add_model_argument(parser)
+    add_precision_arguments(parser)
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on, 0.0.0.0 for all (default: 127.0.0.1)"
     )
@@ -46,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         from ..demo import launch_demo, load_demo
     except ModuleNotFoundError as error:
         raise ValueError(str(error)) from error
-    with _silence(quiet=False):
+    with hide_loading_reports(quiet=False):
         demo = load_demo(args.model, args.dtype, args.device)
     _, address, public = launch_demo(demo, args.host, args.port, args.share, block=False)
     sys.stdout.write(f"{public or address}\n")

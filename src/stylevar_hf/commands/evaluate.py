@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from ..checkpoints import ALIAS, DEFAULT, find_checkpoint
 from .base import Command, add_reporting_arguments, number
+from .models import add_precision_arguments, hide_loading_reports, load_pipeline
 
 
 if TYPE_CHECKING:
@@ -81,13 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pairs per set for the curve, for style = content and for the tokenizer (default: 64)",
     )
     parser.add_argument("--batch-size", type=count, default=8, metavar="N", help="images at once (default: 8)")
-    parser.add_argument(
-        "--dtype",
-        choices=("auto", "float32", "bfloat16", "float16"),
-        default="auto",
-        help="precision of the checkpoints; auto is what they were saved in (default: auto)",
-    )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default: auto)")
+    add_precision_arguments(parser)
     seed = number(int, "an integer in [0, 2**31)", lambda n: 0 <= n < 2**31)
     parser.add_argument(
         "--seed",
@@ -110,15 +105,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from .stylize import _silence, load_pipeline
-
     try:
         from ..evaluation import run_evaluation
 
         config = _config(args)
     except ModuleNotFoundError as error:
         raise ValueError(f"`stylevar evaluate` needs {error.name}: pip install 'stylevar-hf[eval]'.") from error
-    with _silence(args.quiet):
+    with hide_loading_reports(args.quiet):
         results = run_evaluation(
             config,
             load=lambda model: load_pipeline(model, args.dtype, args.device),

@@ -20,18 +20,17 @@ style by style. A picture that cannot be used does not stop the others.
 
 import argparse
 import json
-import logging
 import math
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .base import EXIT_BAD_INPUT, Command, add_reporting_arguments, number, one_line, report_error
+from .models import add_model_argument, add_precision_arguments, hide_loading_reports, load_pipeline
 from .stylize_files import (
     Pair,
     Source,
@@ -72,9 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the image to write, in the format of its suffix, or a folder: then CONTENT__STYLE.png, and with several "
         "images per pair CONTENT__STYLE_0.png and so on",
     )
-    parser.add_argument(
-        "--model", metavar="ID|DIR", help="model on the Hub or in a folder (default: stylevar-mini of this package)"
-    )
+    add_model_argument(parser)
     seed = number(int, "an integer in [0, 2**62)", lambda n: 0 <= n < 2**62)
     parser.add_argument(
         "--seed", type=seed, metavar="N", help="image k of a pair is drawn from N + k (default: random)"
@@ -104,13 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--temperature", type=temperature, metavar="X", help="divides the logits (default: the model's)"
     )
     parser.add_argument("--greedy", action="store_true", help="take the most likely code instead of drawing one")
-    parser.add_argument(
-        "--dtype",
-        choices=("auto", "float32", "bfloat16", "float16"),
-        default="auto",
-        help="precision of the network; auto is what the checkpoint was saved in (default: auto)",
-    )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default: auto)")
+    add_precision_arguments(parser)
     parser.add_argument(
         "--output-size",
         choices=("model", "content"),
@@ -145,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
     check_outputs(args, pairs)
 
     # 2. Load the model
-    with _silence(args.quiet):
+    with hide_loading_reports(args.quiet):
         pipe = load_pipeline(args.model, args.dtype, args.device)
     if args.seed is None and not args.greedy:
         args.seed = random.SystemRandom().randrange(2**31)
@@ -184,69 +175,6 @@ def _check_arguments(args: argparse.Namespace) -> None:
         raise ValueError("--greedy always takes the most likely code. Leave out --top-k, --top-p and --temperature.")
     if args.greedy and args.num_images > 1:
         raise ValueError(f"--greedy gives one image per pair, but got --num-images {args.num_images}. Leave out one.")
-
-
-def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") -> "StyleVARPipeline":
-    """
-    A pipeline with complete weights.
-
-    Args:
-        model (`str`, *optional*): Folder, Hub id, or name of a bundled checkpoint; `None` for the default one.
-        dtype (`str`, *optional*, defaults to `"auto"`): `"auto"` or the name of a torch dtype.
-        device (`str`, *optional*, defaults to `"auto"`): `"auto"`, `"cpu"`, `"cuda"` or `"mps"`.
-
-    Raises:
-        OSError: If there is no such model.
-        ValueError: If the device is missing, or the weights are not exactly those of the model.
-    """
-    import torch
-
-    from .._conversion_io import readable_model
-    from ..checkpoints import bundled_checkpoint, find_checkpoint
-    from ..modeling_stylevar import StyleVARForConditionalGeneration
-    from ..pipeline_stylevar import StyleVARPipeline, find_image_processor
-
-    missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
-    if missing.get(device):
-        raise ValueError(f"`--device` must be present, but this machine has no {device!r}. Use --device cpu.")
-    folder = bundled_checkpoint() if model is None else find_checkpoint(model)
-    dtype = dtype if dtype == "auto" else getattr(torch, dtype)
-    with readable_model("--model", folder):
-        network, info = StyleVARForConditionalGeneration.from_pretrained(folder, dtype=dtype, output_loading_info=True)
-        # An adapter may have none of its own; then its base's is taken.
-        image_processor = find_image_processor([(folder, {}), (network.config._name_or_path, {})])
-    _check_weights(folder, info)
-    device = None if device == "auto" else device
-    return StyleVARPipeline(model=network, image_processor=image_processor, device=device)
-
-
-@contextmanager
-def _silence(quiet: bool) -> Iterator[None]:
-    """What transformers reports of weights is an error here, and said in one line. If `quiet`, our notices go too."""
-    from transformers.utils import logging as transformers_logging
-
-    ours = logging.getLogger("stylevar_hf")
-    level, verbosity = ours.level, transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    ours.setLevel(logging.ERROR if quiet else level)
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        ours.setLevel(level)
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()
-
-
-def _check_weights(folder: str, info: dict[str, Any]) -> None:
-    """transformers would fill in what is missing with random numbers."""
-    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
-        if names := sorted(map(str, info[problem])):
-            more = ", ..." if len(names) > 3 else ""
-            found = f"{len(names)} {problem.replace('_', ' ')} ({', '.join(names[:3])}{more})"
-            raise ValueError(f"`--model` must hold exactly its weights, but {folder} has {found}. Convert it again.")
 
 
 def _paint_all(pipe: "StyleVARPipeline", pairs: Sequence[Pair], args: argparse.Namespace, report: Report) -> None:

@@ -26,7 +26,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from ..commands.stylize import load_pipeline
+from ..commands.models import load_pipeline
 from ..pipeline_stylevar import StyleVARPipeline
 from .events import MAX_SEED, MAX_VARIANTS, SHAPES, check_upload, pick, stylize
 from .pictures import MAX_FILE_MEGABYTES

@@ -1,0 +1,105 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""What the subcommands that load a model share: its arguments, and loading it with every weight in place."""
+
+import argparse
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    from ..pipeline_stylevar import StyleVARPipeline
+
+
+def add_model_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        metavar="ID|DIR",
+        help="model on the Hub, in a folder, or a name of this package (default: stylevar-mini)",
+    )
+
+
+def add_precision_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dtype",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        default="auto",
+        help="precision of the network; auto is what the checkpoint was saved in (default: auto)",
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default: auto)")
+
+
+def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") -> "StyleVARPipeline":
+    """
+    A pipeline with complete weights.
+
+    Args:
+        model (`str`, *optional*): Folder, Hub id, or name of a bundled checkpoint; `None` for the default one.
+        dtype (`str`, *optional*, defaults to `"auto"`): `"auto"` or the name of a torch dtype.
+        device (`str`, *optional*, defaults to `"auto"`): `"auto"`, `"cpu"`, `"cuda"` or `"mps"`.
+
+    Raises:
+        OSError: If there is no such model.
+        ValueError: If the device is missing, or the weights are not exactly those of the model.
+    """
+    import torch
+
+    from .._conversion_io import readable_model
+    from ..checkpoints import bundled_checkpoint, find_checkpoint
+    from ..modeling_stylevar import StyleVARForConditionalGeneration
+    from ..pipeline_stylevar import StyleVARPipeline, find_image_processor
+
+    missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
+    if missing.get(device):
+        raise ValueError(f"`--device` must be present, but this machine has no {device!r}. Use --device cpu.")
+    folder = bundled_checkpoint() if model is None else find_checkpoint(model)
+    dtype = dtype if dtype == "auto" else getattr(torch, dtype)
+    with readable_model("--model", folder):
+        network, info = StyleVARForConditionalGeneration.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+        # An adapter may have none of its own; then its base's is taken.
+        image_processor = find_image_processor([(folder, {}), (network.config._name_or_path, {})])
+    _check_weights(folder, info)
+    device = None if device == "auto" else device
+    return StyleVARPipeline(model=network, image_processor=image_processor, device=device)
+
+
+@contextmanager
+def hide_loading_reports(quiet: bool) -> Iterator[None]:
+    """What transformers reports of weights is an error here, and said in one line. If `quiet`, our notices go too."""
+    from transformers.utils import logging as transformers_logging
+
+    ours = logging.getLogger("stylevar_hf")
+    level, verbosity = ours.level, transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    ours.setLevel(logging.ERROR if quiet else level)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        ours.setLevel(level)
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _check_weights(folder: str, info: dict[str, Any]) -> None:
+    """transformers would fill in what is missing with random numbers."""
+    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
+        if names := sorted(map(str, info[problem])):
+            more = ", ..." if len(names) > 3 else ""
+            found = f"{len(names)} {problem.replace('_', ' ')} ({', '.join(names[:3])}{more})"
+            raise ValueError(f"`--model` must hold exactly its weights, but {folder} has {found}. Convert it again.")
