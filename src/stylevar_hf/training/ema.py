@@ -24,6 +24,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from .checkpoint_files import save_tensors
+
 
 EMA_WEIGHTS_NAME = "ema.safetensors"
 _COUNT_KEY = "n_averaged"
@@ -90,10 +92,8 @@ class EMACallback(TrainerCallback):
         """Write the average to `folder/ema.safetensors`, under a temporary name first. Returns the path."""
         path = os.path.join(folder, EMA_WEIGHTS_NAME)
         # Tied weights share storage, which safetensors refuses.
-        state = {name: value.detach().clone().contiguous() for name, value in self.module.state_dict().items()}
-        state[_COUNT_KEY] = self.averaged.n_averaged.clone()
-        safetensors.torch.save_file(state, path + ".tmp", metadata={"format": "pt"})
-        os.replace(path + ".tmp", path)
+        state = {name: value.clone() for name, value in self.module.state_dict().items()}
+        save_tensors(path, {**state, _COUNT_KEY: self.averaged.n_averaged})
         return path
 
     def load(self, folder: str | os.PathLike) -> None:

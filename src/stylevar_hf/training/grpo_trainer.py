@@ -38,6 +38,7 @@ from ..generation_stylevar import StyleVARScoring
 from ..image_processing_stylevar import StyleVARImageProcessor
 from ..modeling_stylevar import StyleVARForConditionalGeneration, StyleVARLayer
 from .advantages import compute_advantages
+from .checkpoint_files import load_json, save_json
 from .checkpointing import AtomicCheckpointMixin
 from .grpo_callbacks import (
     DistinctRows,
@@ -60,7 +61,7 @@ from .iterative_reference import IterativeReferenceCallback
 from .middle_return import UpdateSchedule, middle_value, scale_gate
 from .panw import token_weights
 from .policy_loss import clipped_surrogate, k3_kl, weighted_token_mean
-from .reference_policy import ReferencePolicy, load_json, save_json
+from .reference_policy import ReferencePolicy
 from .rollouts import (
     StyleVARPrompt,
     StyleVARRollouts,

@@ -23,7 +23,8 @@ from transformers import TrainerCallback
 from transformers.utils import logging
 
 from .adapter_merging import check_option
-from .reference_policy import REFERENCE_DIR, load_json, load_tensors, save_json, save_tensors
+from .checkpoint_files import load_json, load_tensors, save_json, save_tensors
+from .reference_policy import REFERENCE_DIR
 
 
 logger = logging.get_logger(__name__)

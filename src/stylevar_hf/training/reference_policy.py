@@ -60,14 +60,12 @@ def _load_optimizer_and_scheduler(self, checkpoint):
 """
 
 import copy
-import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import safetensors.torch
 import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
@@ -92,6 +90,7 @@ from .adapter_merging import (
     twin_layer,
     unwrap,
 )
+from .checkpoint_files import load_json, load_tensors, save_json, save_tensors
 
 
 if TYPE_CHECKING:
@@ -493,52 +492,4 @@ def copy_tensors(source: Weights, target: Mapping[str, nn.Parameter]) -> None:
             value.copy_(source[name])
 
 
-def save_tensors(path: str, tensors: Weights | None) -> None:
-    """Write under a temporary name first; `None` removes what is there."""
-    if tensors is None:
-        if os.path.isfile(path):
-            os.remove(path)
-        return
-    tensors = {name: value.detach().contiguous() for name, value in tensors.items()}
-    safetensors.torch.save_file(tensors, path + ".tmp", metadata={"format": "pt"})
-    os.replace(path + ".tmp", path)
-
-
-def save_json(path: str, state: Mapping[str, Any]) -> None:
-    """Write under a temporary name first."""
-    with open(path + ".tmp", "w", encoding="utf-8") as file:
-        json.dump(state, file, indent=2)
-    os.replace(path + ".tmp", path)
-
-
-def load_tensors(place: str | os.PathLike, name: str) -> dict[str, torch.Tensor]:
-    """Read a safetensors file of a folder."""
-    return safetensors.torch.load_file(_existing(place, name))
-
-
-def load_json(place: str | os.PathLike, name: str) -> dict[str, Any]:
-    """Read a JSON file of a folder."""
-    with open(_existing(place, name), encoding="utf-8") as file:
-        return json.load(file)
-
-
-def _existing(place: str | os.PathLike, name: str) -> str:
-    path = os.path.join(place, name)
-    if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f"`resume_from_checkpoint` must be of the same kind of training, with the file {name}, but there is none "
-            f"in {os.fspath(place)!r}. Resume from another checkpoint."
-        )
-    return path
-
-
-__all__ = [
-    "REFERENCE_DIR",
-    "AdapterReferencePolicy",
-    "CopyReferencePolicy",
-    "ReferencePolicy",
-    "load_json",
-    "load_tensors",
-    "save_json",
-    "save_tensors",
-]
+__all__ = ["REFERENCE_DIR", "AdapterReferencePolicy", "CopyReferencePolicy", "ReferencePolicy"]
