@@ -173,7 +173,7 @@ BLOCKS = {
             "src/stylevar_hf/checkpoints/stylevar-mini": "stylevar-sft",
         }
     ),
-    "stylevar benchmark --model stylevar-sft --batch-size 1 4 \\": Preparation(
+    "stylevar benchmark --model stylevar-sft --dtype float32 bfloat16 --batch-size 1 4 --agreement \\": Preparation(
         changes={  # the published code is no package
             "--batch-size 1 4": "--batch-size 1 --repeats 1",
             "--published-code StyleVAR --vq vae_ch160v4096z32.pth --checkpoint StyleVAR_SFT.pth": "--quiet",
