@@ -34,7 +34,6 @@ NAMES = [
     "stylevar-mini",
     "stylevar-mini-grpo",
     "stylevar-mini-grpo-lora",
-    "stylevar-mini-lora",
     "stylevar-sft",
 ]
 FACTS = CardFacts(
@@ -112,6 +111,13 @@ class TestPublishedCards:
         card = published_cards(tmp_path)["stylevar-mini"]
         assert "| held out | 0.6250 |" in card.text and "* length: 7 steps" in card.text
         assert "Not measured." not in card.text and card.data.eval_results[0].metric_value == 0.625
+
+    def test_adapter_has_the_figures_of_its_merged_model(self):
+        cards = published_cards(FOLDER)
+        adapter, merged = cards["stylevar-mini-grpo-lora"], cards["stylevar-mini-grpo"]
+        assert [r.metric_value for r in adapter.data.eval_results] == [r.metric_value for r in merged.data.eval_results]
+        assert "Measured with the adapter merged, as stylevar-mini-grpo." in adapter.text
+        assert "merged, as" not in merged.text
 
     def test_command_checks_and_writes(self, tmp_path, capsys):
         assert main(["--output", str(tmp_path), "--check"]) == 1 and list(tmp_path.iterdir()) == []

@@ -134,16 +134,12 @@ def _mini_facts(measured: Path, namespace: str) -> list[CardFacts]:
             mini,
             "The adapter that makes stylevar-mini-grpo of stylevar-mini: GRPO with PANW (arXiv 2601.02256).",
         ),
-        (
-            "stylevar-mini-lora",
-            "adapter",
-            mini,
-            "A LoRA adapter for stylevar-mini: attention and MLPs of every block.",
-        ),
     )
     facts = []
     for name, kind, base, summary in models:
-        training = measured / f"{name}.training.json"
+        # An adapter's figures are those of the model that it was merged into.
+        merged = name.removesuffix("-lora")
+        training, results = measured / f"{merged}.training.json", measured / f"{merged}.results.json"
         facts.append(
             replace(
                 common,
@@ -153,7 +149,8 @@ def _mini_facts(measured: Path, namespace: str) -> list[CardFacts]:
                 summary=summary,
                 base_model=base,
                 training=read_json(training) if training.is_file() else {},
-                results=read_results(measured / f"{name}.results.json", model=name),
+                results=read_results(results, model=merged),
+                results_text=f"Measured with the adapter merged, as {merged}." if merged != name else "",
                 tags=["grpo"] if "grpo" in name else [],
             )
         )
