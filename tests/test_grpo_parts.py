@@ -77,11 +77,15 @@ class TestTryReward:
         assert called["completions"] == called["images"] and len(called["images"]) == 2
 
     @pytest.mark.parametrize(
-        ("returned", "found"), [(1.0, "float"), ([1.0] * 3, "3"), ([1.0, float("inf")], "inf"), ([1.0, None], "None")]
+        ("returned", "found"),
+        [(1.0, "float"), ([1.0] * 3, "3"), ([math.inf, None], "inf"), ([None, math.nan], "None")],
     )
-    def test_refuses_what_is_no_list_of_finite_numbers(self, returned, found):
+    def test_refuses_what_is_no_list_of_numbers_or_never_finite(self, returned, found):
         with pytest.raises(ValueError, match=f"`reward mine` must be .*, but got {found}"):
             try_reward(lambda **columns: returned, "mine", self.ROWS, None, torch.device("cpu"))
+
+    def test_accepts_what_is_finite_for_some(self):
+        try_reward(lambda **columns: [None, 1.0], "mine", self.ROWS, None, torch.device("cpu"))
 
 
 class TestUpdateSums:

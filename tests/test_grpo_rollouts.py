@@ -143,6 +143,8 @@ class TestPrompts:
         array = list(make_prompts(2, mask=[(mask / 255).tolist()] * 2))
         gates = [encode_prompts(policy, collator, some, mask_column="mask")[0].gate for some in (rows, array)]
         assert torch.equal(*gates) and gates[0][14:].view(4, 4).mean(1).tolist() == [1, 1, 0, 0]
+        found = encode_prompts(policy, collator, array, mask_column=lambda row: row["mask"])[0].gate
+        assert torch.equal(found, gates[0])
         broken = [{**rows[0], "mask": [0.0, 1.0]}]
         with pytest.raises(ValueError, match=r"`mask` must be a picture, or an array of shape \(H, W\) in \[0, 1\]"):
             encode_prompts(policy, collator, broken, mask_column="mask")

@@ -16,6 +16,7 @@
 import contextlib
 import json
 import math
+import pickle
 
 import datasets
 import numpy as np
@@ -25,9 +26,10 @@ import torch
 from conftest import make_tiny_config
 from peft import LoraConfig
 from transformers import TrainerCallback
+from trl import GRPOConfig
 
-from stylevar_hf import StyleVARForConditionalGeneration
-from stylevar_hf.training import StyleVARGRPOConfig, StyleVARGRPOTrainer, add_adapter
+from stylevar_hf import StyleVARForConditionalGeneration, StyleVARImageProcessor
+from stylevar_hf.training import StyleVARGRPOConfig, StyleVARGRPOTrainer, add_adapter, grpo_trainer
 from stylevar_hf.training.panw import token_weights
 from stylevar_hf.training.rollouts import rollout_generators
 
@@ -56,6 +58,15 @@ def make_policy(lora=None, **overrides):
         if lora is not None:
             model = add_adapter(model, LoraConfig(**lora))
     return model
+
+
+def mask_of(row):
+    return row["mask"]
+
+
+class Stream(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter(make_prompts())
 
 
 def code_share(completion_ids, **columns):
@@ -119,8 +130,6 @@ class TestFirstUpdate:
     @pytest.mark.parametrize("lora", [None, LORA])
     @pytest.mark.parametrize("scoring", ["plain", "sampled"])
     def test_ratio_is_one_and_kl_is_zero_exactly(self, tmp_path, monkeypatch, bf16, lora, scoring):
-        from stylevar_hf.training import grpo_trainer
-
         ratios, divergences = [], []
         surrogate, k3_kl = grpo_trainer.clipped_surrogate, grpo_trainer.k3_kl
 
@@ -290,6 +299,59 @@ class TestOptions:
         assert clipped[0] == clipped[2] == 0 and clipped[1] > 0 and clipped[3] > 0
         assert logged(trainer, "kl")[0] == 0
 
+    def test_update_within_a_generation_keeps_the_scores_it_was_drawn_with(self, tmp_path, monkeypatch):
+        """Generations of two passes, updates of three: the fourth pass trains on rollouts of an older policy."""
+        ratios, surrogate = [], grpo_trainer.clipped_surrogate
+
+        def watched(*args):
+            ratios.append((surrogate(*args).ratio - 1).abs().max().item())
+            return surrogate(*args)
+
+        monkeypatch.setattr(grpo_trainer, "clipped_surrogate", watched)
+        options = {"steps_per_generation": 2, "gradient_accumulation_steps": 3, "max_steps": 2}
+        make_grpo_trainer(tmp_path, train=make_prompts(12), **options).train()
+        assert len(ratios) == 6
+        assert max(ratios[:3] + ratios[4:]) < 1e-5 and ratios[3] > 1e-3
+
+    def test_folder_of_the_model_says_how_to_resize(self, tmp_path):
+        make_policy().save_pretrained(tmp_path / "model")
+        trainer = make_grpo_trainer(tmp_path, str(tmp_path / "model"))
+        assert trainer.processing_class.resize_mode == "stretch"
+        size = {"height": 16, "width": 16}
+        StyleVARImageProcessor(size=size, resize_mode="center_crop").save_pretrained(tmp_path / "model")
+        trainer = make_grpo_trainer(tmp_path, str(tmp_path / "model"))
+        assert trainer.processing_class.resize_mode == "center_crop"
+
+    def test_model_of_the_package_goes_by_its_name(self, tmp_path):
+        trainer = make_grpo_trainer(tmp_path, "stylevar-mini")
+        assert trainer.model.config.image_size == 128 and trainer.processing_class.size["height"] == 128
+
+    def test_card_is_of_what_is_saved(self, tmp_path):
+        base = make_policy()
+        base.save_pretrained(tmp_path / "base")
+        on_disk = StyleVARForConditionalGeneration.from_pretrained(tmp_path / "base")
+        for name, model in (("whole", base), ("adapter", on_disk)):
+            trainer = make_grpo_trainer(tmp_path / name, add_adapter(model, LoraConfig(**LORA)))
+            trainer.save_model()
+            trainer.create_model_card()
+            card = (tmp_path / name / "README.md").read_text(encoding="utf-8")
+            assert (
+                ("a LoRA adapter" in card) == (tmp_path / name / "adapter_config.json").exists() == (name == "adapter")
+            )
+
+    def test_mask_may_be_a_function_of_the_row(self, tmp_path):
+        runs = []
+        rows = make_prompts(mask=np.eye(8)[:6].repeat(8, axis=0).reshape(6, 8, 8).tolist())
+        for mask in ("mask", mask_of, f"{__name__}:mask_of", None):
+            trainer = make_grpo_trainer(tmp_path, train=rows, mask_column=mask, max_steps=2)
+            trainer.train()
+            runs.append(weights_of(trainer.model))
+        assert_same_weights(runs[0], runs[1]), assert_same_weights(runs[0], runs[2])
+        assert not torch.equal(runs[0]["lm_head.weight"], runs[3]["lm_head.weight"])
+        args = StyleVARGRPOConfig(str(tmp_path), mask_column=mask_of)
+        assert pickle.loads(pickle.dumps(args)).mask_column == f"{__name__}:mask_of"
+        assert json.loads(args.to_json_string())["mask_column"] == f"{__name__}:mask_of"
+
     def test_sampled_scoring_is_of_the_distribution_drawn_from(self, tmp_path):
         """With the filters, only what was kept has entropy: that of 2 codes is at most log 2."""
         options = {"max_steps": 1, "top_k": 2, "top_p": 1.0}
@@ -398,13 +460,14 @@ class TestBadInput:
         [
             (
                 lambda images, **columns: [1.0],
-                r"`reward <lambda>` must be a list of one number per image \(2\), but got 1",
+                r"`reward <lambda>` must be a list of one number per image \(4\), but got 1",
             ),
-            (lambda images, **columns: None, r"must be a list of one number per image \(2\), but got NoneType"),
+            (lambda images, **columns: None, r"must be a list of one number per image \(4\), but got NoneType"),
             (lambda images, **columns: [None] * len(images), "`reward <lambda>` must be finite, but got None"),
             (lambda images, **columns: [math.nan] * len(images), "`reward <lambda>` must be finite, but got nan"),
+            (lambda images: [0.0] * len(images), "`reward <lambda>` must be callable with the keyword arguments "),
         ],
-        ids=["count", "None", "list of None", "NaN"],
+        ids=["count", "None", "list of None", "NaN", "no columns"],
     )
     def test_of_a_reward_shows_before_the_first_rollout(self, tmp_path, monkeypatch, reward, message):
         monkeypatch.setattr(StyleVARForConditionalGeneration, "generate", None)
@@ -420,7 +483,18 @@ class TestBadInput:
             ({"rewards": "nothing"}, "A reward must be one of dreamsim"),
             ({"reward_weights": [1.0, 2.0]}, r"`reward_weights` must be one number per reward \(1: code_share\)"),
             ({"mask_column": "mask"}, "`mask_column` must be one of .*content_id"),
+            ({"mask_column": "nowhere:mask"}, "`mask_column` must be a column, .* but got nowhere:mask. No module"),
+            ({"mask_column": "math:pi"}, "`mask_column` must be .* but got math:pi of type float"),
             ({"vmr_scale": 4}, "`vmr_scale` must be from 1 to 3"),
+            ({"per_device_train_batch_size": 32}, "`train_dataset` must be of at least 8 rows, .* but got 6"),
+            ({"train": make_prompts(2).select([])}, "`train_dataset` must be of at least 2 rows, .* but got 0"),
+            ({"train": Stream()}, "`train_dataset` must be a `datasets.IterableDataset`, .* but got Stream"),
+            (
+                {"train": make_prompts().rename_column("content_id", "completions")},
+                "`train_dataset` must be a data set without columns that rewards get .* Rename completions",
+            ),
+            ({"model": make_policy(legacy_kv_duplication=True)}, "`legacy_kv_duplication` must be False"),
+            ({"model": make_policy().requires_grad_(False)}, "`model` must be one with parameters that are trained"),
             (
                 {"model_init_kwargs": {"dtype": "float32"}},
                 "`model_init_kwargs` must be None for a model that is loaded",
@@ -430,6 +504,23 @@ class TestBadInput:
     def test_is_refused_on_construction(self, tmp_path, arguments, message):
         with pytest.raises(ValueError, match=message):
             make_grpo_trainer(tmp_path, **arguments)
+
+    def test_gain_of_the_reference_is_named_as_the_option_is(self, tmp_path):
+        with pytest.raises(ValueError, match="`reference_gain` must be positive with `iterative_reference`"):
+            make_grpo_trainer(tmp_path, iterative_reference=True, reference_gain=0.0)
+
+    def test_options_of_trl_alone_are_refused(self):
+        with pytest.raises(ValueError, match="`args` must be a StyleVARGRPOConfig, but got GRPOConfig"):
+            StyleVARGRPOTrainer(make_policy(), code_share, GRPOConfig(use_cpu=True, bf16=False), make_prompts())
+
+    def test_function_that_takes_targets_needs_them(self, tmp_path):
+        def to_target(images, target_images, **columns):
+            return [0.0] * len(images)
+
+        without = make_prompts().remove_columns("target")
+        with pytest.raises(ValueError, match="`train_dataset` must be .* the column target for the reward to_target"):
+            make_grpo_trainer(tmp_path, rewards=to_target, train=without)
+        make_grpo_trainer(tmp_path, rewards=to_target, max_steps=1).train()
 
     def test_missing_target_is_named_with_its_reward(self, tmp_path):
         without = make_prompts().remove_columns("target")
@@ -493,7 +584,7 @@ class TestGuards:
     def test_rollouts_without_a_finite_reward_are_left_out(self, tmp_path):
         def sometimes(completion_ids, trainer_state, **columns):
             scores = code_share(completion_ids)
-            return scores if len(scores) == 2 else [math.nan, None, math.inf, *scores[3:]]
+            return [math.nan, None, math.inf, *scores[3:]]
 
         runs = []
         for reward in (sometimes, code_share):

@@ -228,6 +228,15 @@ class TestCopyReference:
         assert any(value.requires_grad for value in model.parameters())
         assert not any(module.training for module in reference.model.modules())
 
+    def test_copy_follows_the_policy_to_its_device(self, tiny_model_dir):
+        model = load_model(tiny_model_dir)
+        model.vq_model.requires_grad_(False)  # shared, so that it moves with the policy and looks as if all had
+        reference = ReferencePolicy.for_model(model)
+        model.to("meta")
+        with reference.log_probs_context(model) as copied:
+            tensors = [*copied.parameters(), *copied.buffers()]
+            assert {tensor.device.type for tensor in tensors} == {"meta"}
+
     def test_snapshot_takes_both_back(self, tiny_model_dir):
         model = load_model(tiny_model_dir)
         reference = ReferencePolicy.for_model(model)

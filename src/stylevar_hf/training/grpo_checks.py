@@ -14,7 +14,10 @@
 """What [`StyleVARGRPOTrainer`] looks at before anything is computed: rewards, data sets, masks."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import inspect
+import math
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import datasets
@@ -27,6 +30,21 @@ from .grpo_config import StyleVARGRPOConfig
 
 
 RewardFunction = Callable[..., Sequence[float | None]]
+MaskFunction = Callable[[Mapping[str, Any]], Any]
+
+# What rewards are called with, beside the columns of the data set.
+_NAMES_OF_ARGUMENTS = (
+    "prompts",
+    "completions",
+    "completion_ids",
+    "images",
+    "content_images",
+    "style_images",
+    "target_images",
+    "trainer_state",
+    "log_extra",
+    "log_metric",
+)
 
 
 def load_rewards(reward_funcs: Any) -> tuple[list[RewardFunction], list[str]]:
@@ -61,27 +79,28 @@ def try_reward(
             The trainer's.
 
     Raises:
-        ValueError: If it does not return one finite number per image.
+        ValueError: If it cannot be called so, or does not return one number per image, or none that is finite.
     """
+    columns = {key: [row[key] for row in inputs] for key in inputs[0]}
+    columns |= {"completions": columns["images"], "trainer_state": state}
+    columns |= {"log_extra": _ignore, "log_metric": _ignore}
+    try:
+        inspect.signature(function).bind(**columns)
+    except TypeError as error:
+        rule = f"callable with the keyword arguments {', '.join(sorted(columns))}"
+        raise invalid(f"reward {name}", rule, f"one with {error}", "End its arguments with `**columns`.") from error
+    except ValueError:  # a builtin that does not tell its arguments
+        pass
     if hasattr(function, "prepare"):
         function.prepare(device)
-    columns = {key: [row[key] for row in inputs] for key in inputs[0]}
-    rewards = function(
-        prompts=columns.pop("prompts"),
-        completions=columns["images"],
-        completion_ids=columns.pop("completion_ids"),
-        trainer_state=state,
-        log_extra=_ignore,
-        log_metric=_ignore,
-        **columns,
-    )
-    mend = "It was tried on the first content image, before any rollout."
+    rewards = function(**columns)
+    mend = "It was tried on the first content and style, mixed, before any rollout."
     if not hasattr(rewards, "__len__") or len(rewards) != len(inputs):
         found = len(rewards) if hasattr(rewards, "__len__") else type(rewards).__name__
         raise invalid(f"reward {name}", f"a list of one number per image ({len(inputs)})", found, mend)
-    for reward in rewards:
-        if reward is None or not torch.isfinite(torch.as_tensor(reward, dtype=torch.float32)):
-            raise invalid(f"reward {name}", "finite", reward, mend)
+    # One that is sometimes not finite loses these rollouts; one that never is must not begin.
+    if not any(reward is not None and math.isfinite(reward) for reward in rewards):
+        raise invalid(f"reward {name}", "finite", rewards[0] if rewards[0] is None else float(rewards[0]), mend)
 
 
 def _ignore(*args: Any) -> None:
@@ -98,7 +117,16 @@ def check_reward_weights(args: StyleVARGRPOConfig, names: list[str]) -> torch.Te
 
 
 def check_prompts(name: str, dataset: Any, rewards: Sequence[RewardFunction], args: StyleVARGRPOConfig) -> None:
-    """Refuse a data set without the columns that the model, the rewards or the masks need."""
+    """Refuse a data set that is too small, or without the columns that the model, the rewards or the masks need."""
+    if isinstance(dataset, torch.utils.data.IterableDataset) and not isinstance(dataset, datasets.IterableDataset):
+        mend = "Make one with `datasets.IterableDataset.from_generator`."
+        raise invalid(name, "a `datasets.IterableDataset`, if a stream", type(dataset).__name__, mend)
+    if name == "train_dataset" and hasattr(dataset, "__len__"):
+        needed = args.generation_batch_size // args.num_generations
+        if len(dataset) < needed:
+            rule = f"of at least {needed} rows, the prompts of a generation (generation_batch_size / num_generations)"
+            mend = "Add rows, or lower `per_device_train_batch_size` or `steps_per_generation`."
+            raise invalid(name, rule, len(dataset), mend)
     present = getattr(dataset, "column_names", None)
     if dataset is None or present is None:
         return
@@ -106,12 +134,41 @@ def check_prompts(name: str, dataset: Any, rewards: Sequence[RewardFunction], ar
         mend = f"Missing: {', '.join(missing)}. Rename columns with `load_triplets(..., column_mapping=...)`."
         raise invalid(name, "a data set with the columns content and style", ", ".join(present), mend)
     for function in rewards:
-        missing = [column for column in getattr(function, "requires", ()) if column not in present]
+        missing = [column for column in _required_columns(function) if column not in present]
         if missing:
             rule = f"one with the column {', '.join(missing)} for the reward {getattr(function, '__name__', function)}"
             raise invalid(name, rule, ", ".join(present), "Add it, or choose a reward that does without.")
-    if args.mask_column is not None and args.mask_column not in present:
-        raise invalid("mask_column", f"one of {', '.join(present)}", args.mask_column, "Add it, or leave it out.")
+    if taken := [column for column in _NAMES_OF_ARGUMENTS if column in present]:
+        mend = f"Rename {', '.join(taken)}: rewards are called with arguments of that name."
+        raise invalid(name, "a data set without columns that rewards get from the trainer", ", ".join(present), mend)
+    mask = args.mask_column
+    if isinstance(mask, str) and ":" not in mask and mask not in present:
+        raise invalid("mask_column", f"one of {', '.join(present)}", mask, "Add it, or leave it out.")
+
+
+def load_mask(mask: str | MaskFunction | None) -> str | MaskFunction | None:
+    """The column of masks, or the function that returns that of a row, which `module:function` names."""
+    if not isinstance(mask, str) or ":" not in mask:
+        return mask
+    rule = "a column, a function, or `module:function`"
+    try:
+        found = pkgutil.resolve_name(mask)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise invalid("mask_column", rule, mask, f"{error}. Check the spelling, and PYTHONPATH.") from error
+    if not callable(found):
+        raise invalid("mask_column", rule, f"{mask} of type {type(found).__name__}", "Name a function of a row.")
+    return found
+
+
+def _required_columns(function: RewardFunction) -> Sequence[str]:
+    """What a reward says it needs; of a plain function, whether it cannot be called without targets."""
+    if hasattr(function, "requires"):
+        return function.requires
+    try:
+        target = inspect.signature(function).parameters.get("target_images")
+    except ValueError:  # a builtin that does not tell its arguments
+        return ()
+    return ("target",) if target is not None and target.default is inspect.Parameter.empty else ()
 
 
 def prepare_for_streams(args: StyleVARGRPOConfig, sets: Sequence[Any]) -> None:
@@ -134,6 +191,7 @@ __all__ = [
     "RewardFunction",
     "check_prompts",
     "check_reward_weights",
+    "load_mask",
     "load_rewards",
     "prepare_for_streams",
     "try_reward",

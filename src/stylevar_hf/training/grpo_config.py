@@ -13,7 +13,9 @@
 # limitations under the License.
 """Options of [`StyleVARGRPOTrainer`]."""
 
+import inspect
 from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
 
 import torch
 from trl import GRPOConfig
@@ -125,7 +127,7 @@ class StyleVARGRPOConfig(GRPOConfig):
     update, sampled with top-k 900 and top-p 0.96, learning rate 1e-5 without schedule, clipping at 0.2, KL coefficient
     0.1, float32. An option of the parent that cannot work here is refused by name.
 
-    The probability ratio of a generation's first update is exactly 1. Where `steps_per_generation` exceeds
+    The probability ratio of a generation's first update is exactly 1. Where `steps_per_generation` does not divide
     `gradient_accumulation_steps`, it is 1 up to rounding: the old scores of all its rows are taken at once, in other
     batches than those of the updates.
 
@@ -176,9 +178,10 @@ class StyleVARGRPOConfig(GRPOConfig):
             Temperature of the value `eta log((1/K) sum_j exp(R_j / eta))`.
         vmr_prefix_updates (`int`, *optional*, defaults to 3):
             Updates of the prefix before each update of the suffix.
-        mask_column (`str`, *optional*):
+        mask_column (`str` or `Callable`, *optional*):
             Mask propagation (arXiv 2601.02256): column with the image, or array in [0, 1], of the region that
-            determines the reward; the losses of tokens outside are switched off at every scale. Off by default.
+            determines the reward; or a function of the row that returns it, as itself or as `"module:function"`. The
+            losses of tokens outside are switched off at every scale. Off by default.
         mask_threshold (`float`, *optional*, defaults to 0.5):
             A pixel belongs to the region if its mask is at least this, in (0, 1].
         num_rollout_images (`int`, *optional*, defaults to 8):
@@ -232,7 +235,9 @@ class StyleVARGRPOConfig(GRPOConfig):
     vmr_continuations: int = field(default=2, metadata={"help": "Continuations of each prefix."})
     vmr_eta: float = field(default=1.0, metadata={"help": "Temperature of the middle return."})
     vmr_prefix_updates: int = field(default=3, metadata={"help": "Prefix updates per suffix update."})
-    mask_column: str | None = field(default=None, metadata={"help": "Column with the mask of the output; None: off."})
+    mask_column: str | None = field(
+        default=None, metadata={"help": "Column with the mask of the output, or MODULE:FUNCTION of a row; None: off."}
+    )
     mask_threshold: float = field(default=0.5, metadata={"help": "Mask from which on a pixel is inside."})
     num_rollout_images: int = field(default=8, metadata={"help": "Rollouts drawn at each log; 0: off."})
 
@@ -242,6 +247,18 @@ class StyleVARGRPOConfig(GRPOConfig):
         if self.bf16 and not torch.accelerator.is_available():
             self.use_cpu = True  # without it, `TrainingArguments` refuses bfloat16 where there is no accelerator
         super().__post_init__()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "mask_column": self._mask_name}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # `training_args.bin` must be readable where a function of one's own is not there.
+        return {**self.__dict__, "mask_column": self._mask_name}
+
+    @property
+    def _mask_name(self) -> str | None:
+        mask = self.mask_column
+        return f"{mask.__module__}:{mask.__qualname__}" if inspect.isroutine(mask) else mask and str(mask)
 
     def _check_unsupported(self):
         for option in fields(type(self)):
@@ -282,6 +299,9 @@ class StyleVARGRPOConfig(GRPOConfig):
         if self.iterative_reference and self.beta == 0:
             mend = "Without a KL term there is no reference policy to move."
             raise invalid("beta", "positive with `iterative_reference`", self.beta, mend)
+        if self.iterative_reference and self.reference_gain == 0:
+            mend = "It is in units of the reward; 0.05 suits -5 times DreamSim."
+            raise invalid("reference_gain", "positive with `iterative_reference`", self.reference_gain, mend)
 
 
 __all__ = ["SCORINGS", "StyleVARGRPOConfig", "StyleVARRewardArguments"]

@@ -31,12 +31,14 @@ from transformers.utils import logging
 from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 
+from ..checkpoints import find_checkpoint
 from ..data._messages import invalid
 from ..data.collator import StyleVARTripletCollator
 from ..data.mixing import EpochCallback
 from ..generation_stylevar import StyleVARScoring
 from ..image_processing_stylevar import StyleVARImageProcessor
 from ..modeling_stylevar import StyleVARForConditionalGeneration, StyleVARLayer
+from ..pipeline_stylevar import find_image_processor
 from .advantages import compute_advantages
 from .checkpoint_files import load_json, save_json
 from .checkpointing import AtomicCheckpointMixin
@@ -51,6 +53,7 @@ from .grpo_checks import (
     RewardFunction,
     check_prompts,
     check_reward_weights,
+    load_mask,
     load_rewards,
     prepare_for_streams,
     try_reward,
@@ -80,6 +83,8 @@ if TYPE_CHECKING:
 logger = logging.get_logger(__name__)
 
 _STATE_NAME = "grpo_state.json"
+# Of `from_pretrained`: which files, for the image processor as for the model.
+_PLACE_OPTIONS = ("revision", "subfolder", "token", "cache_dir", "local_files_only")
 # Streams of random numbers: evaluation never repeats training, a continuation never its first.
 _TRAIN, _EVAL = 0, 1
 
@@ -112,7 +117,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
 
     Args:
         model (`str`, [`StyleVARForConditionalGeneration`] or `PeftModel`):
-            The policy, or its folder or Hub id.
+            The policy, or its folder, Hub id or name in this package. In float32 for full fine-tuning.
         reward_funcs (`str`, `Callable` or a list of them):
             Rewards in TRL's form; names and `module:function` go to [`~stylevar_hf.rewards.get_reward`]. They are
             called with lists of one entry per rollout: `images`, `content_images`, `style_images`, `target_images`
@@ -123,7 +128,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         train_dataset, eval_dataset (`datasets.Dataset` or `datasets.IterableDataset`):
             Columns `content`, `style` and, if a reward asks for it, `target`.
         processing_class ([`StyleVARImageProcessor`], *optional*):
-            Saved with the model. Defaults to one of the model's size.
+            Saved with the model. Defaults to that of the folder or Hub id, else to one of the model's size.
         callbacks, optimizers (*optional*):
             As in `Trainer`.
         peft_config (`PeftConfig`, *optional*):
@@ -159,8 +164,12 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
     ):
         args = StyleVARGRPOConfig() if args is None else args
         # 1. The arguments, before anything is loaded
+        if not isinstance(args, StyleVARGRPOConfig):
+            mend = "It takes the options of `trl.GRPOConfig`, with the defaults of StyleVAR."
+            raise invalid("args", "a StyleVARGRPOConfig", type(args).__name__, mend)
         self.reward_funcs, self.reward_func_names = load_rewards(reward_funcs)
         self.reward_weights = check_reward_weights(args, self.reward_func_names)
+        self._mask = load_mask(args.mask_column)
         evaluation = eval_dataset if isinstance(eval_dataset, Mapping) else {"": eval_dataset}
         for name, dataset in {"train_dataset": train_dataset, **evaluation}.items():
             name = name if name == "train_dataset" else f"eval_dataset {name}".strip()
@@ -171,7 +180,11 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
 
         # 2. The policy and its reference
         if isinstance(model, str | os.PathLike):
-            model = StyleVARForConditionalGeneration.from_pretrained(model, **(args.model_init_kwargs or {}))
+            place, options = find_checkpoint(os.fspath(model)), args.model_init_kwargs or {}
+            model = StyleVARForConditionalGeneration.from_pretrained(place, **options)
+            if processing_class is None:  # that of the folder knows how to resize
+                among = {name: options[name] for name in _PLACE_OPTIONS if name in options}
+                processing_class = find_image_processor([(place, among), (model.config._name_or_path, {})])
         elif args.model_init_kwargs is not None:
             mend = "They are for a folder or Hub id that is loaded here."
             raise invalid("model_init_kwargs", "None for a model that is loaded", args.model_init_kwargs, mend)
@@ -183,6 +196,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
 
             model = add_adapter(model, peft_config)
         core = _core(model)
+        _check_policy(model, core)
         if args.vmr_scale is not None and not 1 <= args.vmr_scale < core.config.num_scales:
             rule = f"from 1 to {core.config.num_scales - 1}, an index of the model's {core.config.num_scales} scales"
             raise invalid("vmr_scale", rule, args.vmr_scale, "A scale of about 4x4 to 8x8 tokens is a good start.")
@@ -332,11 +346,13 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
             yield
 
     def _try_rewards(self) -> None:
-        """Call every reward once on the first row, with the content in place of rollouts."""
+        """Call every reward once on a group of the first row, with content and style mixed in place of rollouts."""
         row = next(iter(self.train_dataset))
         prompt = self._encode_prompts([row])[0]
-        images = prompt.content_pixel_values.unsqueeze(0).repeat(2, 1, 1, 1) / 2 + 0.5
-        inputs = reward_inputs([prompt, prompt], prompt.content.codes.repeat(2, 1), images)
+        mixed = (prompt.content_pixel_values + prompt.style_pixel_values) / 4 + 0.5
+        images = mixed.unsqueeze(0).repeat(self.num_generations, 1, 1, 1)
+        codes = prompt.content.codes.repeat(self.num_generations, 1)
+        inputs = reward_inputs([prompt] * self.num_generations, codes, images)
         for function, name in zip(self.reward_funcs, self.reward_func_names, strict=True):
             try_reward(function, name, inputs, self.state, self.accelerator.device)
 
@@ -421,7 +437,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         if kind is not None:
             gate = scale_gate(self._config.patch_nums, self.args.vmr_scale, kind)
             weights = weights * gate.to(weights.device)
-        if self.args.mask_column is not None:
+        if self._mask is not None:
             weights = weights * torch.stack([prompt.gate for prompt in prompts])
         batch = {
             "codes": rollouts.codes,
@@ -430,16 +446,14 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
             "usable": scored.valid[local],
             "prompts": prompts,
         }
-        if training and self.args.steps_per_generation > self.args.gradient_accumulation_steps:
+        if training and self.args.gradient_accumulation_steps % self.args.steps_per_generation != 0:
             # The policy moves before the last rows are used, so its scores must be taken now.
             batch["old_log_probs"] = self._score_in_parts(batch)
         return batch
 
     def _encode_prompts(self, rows: Sequence[Mapping[str, Any]]) -> list[StyleVARPrompt]:
         with self.accelerator.autocast():
-            return encode_prompts(
-                self._unwrapped(), self._collator, rows, self.args.mask_column, self.args.mask_threshold
-            )
+            return encode_prompts(self._unwrapped(), self._collator, rows, self._mask, self.args.mask_threshold)
 
     def _draw(
         self, prompts: list[StyleVARPrompt], window: int, rows: list[int], training: bool, kind: str | None
@@ -685,6 +699,15 @@ def _identity(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _core(model: nn.Module) -> StyleVARForConditionalGeneration:
     """The model inside an adapter."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _check_policy(model: nn.Module, core: StyleVARForConditionalGeneration) -> None:
+    if core.config.legacy_kv_duplication:
+        mend = "With it rollouts are drawn from another distribution than the one that is scored and trained."
+        raise invalid("legacy_kv_duplication", "False in the model's config", True, mend)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        mend = "Load an adapter with `is_trainable=True`, or pass `peft_config`."
+        raise invalid("model", "one with parameters that are trained", "all of them frozen", mend)
 
 
 def _freeze(core: StyleVARForConditionalGeneration) -> None:

@@ -259,6 +259,10 @@ class ReferencePolicy(ABC):
         """
         return model, state_dict
 
+    def saves_whole(self, model: nn.Module) -> bool:
+        """Whether a whole model is saved, and not an adapter alone."""
+        return True
+
     def remove_stale_files(self, folder: str | os.PathLike, model: nn.Module) -> None:  # noqa: B027 - a copy leaves none
         """Remove from a folder that was saved to more than once what would change how the newer model loads."""
 
@@ -355,15 +359,15 @@ class AdapterReferencePolicy(ReferencePolicy):
             base = self._base_parameters(model)
             self._original_base = {name: value.detach().cpu().clone() for name, value in base.items()}
 
-    def _must_save_whole(self, model: "PeftModel") -> bool:
-        """Whether an adapter's folder would not do: the base is nowhere on disk."""
+    def saves_whole(self, model: nn.Module) -> bool:
+        # An adapter's folder would not do where the base is nowhere on disk.
         place = unwrap(model).active_peft_config.base_model_name_or_path
         # A name without a folder may be a repository's; an absolute path that is not there is none.
         return self.num_updates > 0 or not place or (os.path.isabs(place) and not os.path.isdir(place))
 
     @torch.no_grad()
     def model_to_save(self, model: nn.Module, state_dict: Weights | None = None) -> tuple[nn.Module, Weights | None]:
-        if not self._must_save_whole(model):
+        if not self.saves_whole(model):
             return model, state_dict
         current = self._trained_parameters(model)
         base = unwrap(model).get_base_model()
@@ -379,7 +383,7 @@ class AdapterReferencePolicy(ReferencePolicy):
 
     def remove_stale_files(self, folder: str | os.PathLike, model: nn.Module) -> None:
         # With both, plain loading would put the one adapter on top of the other model.
-        if self._must_save_whole(model):
+        if self.saves_whole(model):
             stale = [ADAPTER_CONFIG_NAME, ADAPTER_SAFE_WEIGHTS_NAME, ADAPTER_WEIGHTS_NAME]
         elif os.path.realpath(folder) == os.path.realpath(unwrap(model).active_peft_config.base_model_name_or_path):
             return  # saved beside its own base
@@ -391,7 +395,7 @@ class AdapterReferencePolicy(ReferencePolicy):
 
     def save(self, folder: str | os.PathLike, model: nn.Module) -> None:
         tensors = {}
-        if self._must_save_whole(model):
+        if self.saves_whole(model):
             tensors = {_BASE_NAME: self._base_parameters(model), _ADAPTER_NAME: self._trained_parameters(model)}
         self._write_state(folder, tensors)
 
@@ -439,9 +443,10 @@ class CopyReferencePolicy(ReferencePolicy):
 
     @contextmanager
     def log_probs_context(self, model: nn.Module) -> Iterator[StyleVARForConditionalGeneration]:
-        policy = unwrap(model)
-        if self.model.device != policy.device:  # the policy has moved since it was copied
-            self.model.to(policy.device)
+        device = unwrap(model).device
+        # The policy may have moved since it was copied: what is shared went with it, the copies did not.
+        if any(tensor.device != device for tensor in (*self.model.parameters(), *self.model.buffers())):
+            self.model.to(device)
         with torch.no_grad():
             yield self.model
 

@@ -14,7 +14,7 @@
 """Prompts and rollouts of GRPO: what is known of a content-style pair, and images drawn for many pairs at once."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -84,7 +84,7 @@ def encode_prompts(
     model: StyleVARForConditionalGeneration,
     collator: StyleVARTripletCollator,
     rows: Sequence[Mapping[str, Any]],
-    mask_column: str | None = None,
+    mask_column: str | Callable[[Mapping[str, Any]], Any] | None = None,
     mask_threshold: float = 0.5,
 ) -> list[StyleVARPrompt]:
     """
@@ -97,8 +97,9 @@ def encode_prompts(
             Without augmentation.
         rows (`Sequence[Mapping]`):
             `content`, `style` and, where there is one, `target`.
-        mask_column (`str`, *optional*):
-            Column with a picture, or an array `(H, W)` in [0, 1], of the region that determines the reward.
+        mask_column (`str` or `Callable`, *optional*):
+            Column with a picture, or an array `(H, W)` in [0, 1], of the region that determines the reward; or a
+            function of the row that returns it.
         mask_threshold (`float`, *optional*, defaults to 0.5):
             A pixel belongs to the region if its mask is at least this.
 
@@ -117,7 +118,8 @@ def encode_prompts(
     for index, row in enumerate(rows):
         gate = None
         if mask_column is not None:
-            mask = _mask_tensor(row[mask_column], mask_column)
+            mask = mask_column(row) if callable(mask_column) else row[mask_column]
+            mask = _mask_tensor(mask, "mask_column" if callable(mask_column) else mask_column)
             gate = propagate_mask(mask, model.config.patch_nums, mask_threshold)[0].to(model.device)
         images = {name: value[index] for name, value in pixels.items()}
         prompts.append(StyleVARPrompt(row, content.select([index]), style.select([index]), gate=gate, **images))
