@@ -16,10 +16,29 @@ import math
 import pytest
 import torch
 
-from stylevar_hf.training.advantages import compute_advantages
+from stylevar_hf.training.advantages import combine_rewards, compute_advantages, mark_none
 
 
 NAN, INF = float("nan"), float("inf")
+
+
+class TestCombineRewards:
+    def combine(self, *rewards, weights):
+        parts = [mark_none(lambda values=values: values)() for values in rewards]
+        return combine_rewards(torch.tensor(parts).T, torch.tensor(weights))
+
+    def test_none_says_nothing_and_nan_leaves_the_rollout_out(self):
+        first, second = [1.0, 2.0, None, None, NAN, -INF], [10.0, None, 30.0, None, 50.0, 60.0]
+        sums, parts = self.combine(first, second, weights=[2.0, 1.0])
+        expected = torch.tensor([12.0, 4.0, 30.0, NAN, NAN, NAN])
+        torch.testing.assert_close(sums, expected, equal_nan=True, atol=0, rtol=0)
+        expected = torch.tensor([[1.0, 2.0, NAN, NAN, NAN, -INF], [10.0, NAN, 30.0, NAN, 50.0, 60.0]]).T
+        torch.testing.assert_close(parts, expected, equal_nan=True, atol=0, rtol=0)
+
+    def test_weight_of_zero_is_only_watched(self):
+        sums, parts = self.combine([1.0, 2.0, None], [NAN, INF, 1.0], weights=[1.0, 0.0])
+        torch.testing.assert_close(sums, torch.tensor([1.0, 2.0, 0.0]), atol=0, rtol=0)
+        assert parts[0, 1].isnan() and parts[1, 1].isinf()
 
 
 class TestGroupScale:

@@ -14,12 +14,15 @@
 """Whole runs of GRPO: evaluation, pictures, a moving reference, checkpoints and resumption."""
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import PIL.Image
 import pytest
@@ -35,6 +38,7 @@ from test_grpo_trainer import (
     make_prompts,
     weights_of,
 )
+from transformers import TrainerCallback, TrainerControl
 
 from stylevar_hf import StyleVARForConditionalGeneration, StyleVARPipeline
 from stylevar_hf.training import grpo_trainer
@@ -127,8 +131,56 @@ class TestPictures:
         picture = PIL.Image.open(tmp_path / "rollouts" / "step-2.png")
         assert picture.size == (6 * 18 - 2, 16 + 14)  # content, style, target and three rollouts
 
+    def test_line_is_json_and_has_what_rewards_logged(self, tmp_path):
+        def sometimes(completion_ids, log_extra, **columns):
+            scores = code_share(completion_ids)
+            log_extra("length", [len(ids) for ids in completion_ids])
+            return [math.nan, *scores[1:]]
+
+        trainer = make_grpo_trainer(tmp_path, rewards=sometimes, num_rollout_images=3, max_steps=1)
+        trainer.train()
+        text = (tmp_path / "rollouts" / "rollouts.jsonl").read_text()
+        line = json.loads(text, parse_constant=pytest.fail)
+        assert line["rewards"][0] is None and line["rewards"][1:] == line["rewards/sometimes"][1:]
+        assert line["length"] == [30] * 4
+
+    def test_are_shown_by_the_trackers(self, tmp_path, monkeypatch):
+        shown = []
+
+        class TensorBoard(TrainerCallback):
+            tb_writer = SimpleNamespace(add_image=lambda name, image, step, dataformats: shown.append(image.shape))
+
+        for name in ("wandb", "trackio"):
+            stub = ModuleType(name)
+            stub.__spec__, stub.run = ModuleSpec(name, None), True
+            stub.Image, stub.log = lambda picture: picture, shown.append
+            monkeypatch.setitem(sys.modules, name, stub)
+        trainer = make_grpo_trainer(tmp_path, num_rollout_images=3, max_steps=1, callbacks=[TensorBoard()])
+        trainer.train()
+        size = (6 * 18 - 2, 16 + 14)
+        assert shown == [(size[1], size[0], 3)]
+        trainer.args.report_to = ["wandb", "trackio"]  # after training: TRL asks for the real packages before
+        trainer.state.global_step = 2
+        trainer.callback_handler.on_log(trainer.args, trainer.state, TrainerControl(), {})
+        assert [values["rollouts"].size for values in shown[2:]] == [size, size]
+
 
 class TestMovingReference:
+    def test_sees_the_reward_of_all_generations_of_an_update(self, tmp_path):
+        seen = []
+        options = {"steps_per_generation": 1, "gradient_accumulation_steps": 3, "max_steps": 2, "logging_steps": 1}
+        trainer = make_grpo_trainer(tmp_path, train=make_prompts(12), **options)
+        trainer.add_callback(Watch(lambda model, state: seen.append(trainer.last_step_reward)))
+        trainer.train()
+        assert seen == pytest.approx(logged(trainer, "reward")) and len(seen) == 2
+
+    def test_sees_the_reward_of_a_generation_once(self, tmp_path):
+        seen = []
+        trainer = make_grpo_trainer(tmp_path, num_iterations=2, max_steps=4)
+        trainer.add_callback(Watch(lambda model, state: seen.append(trainer.last_step_reward)))
+        trainer.train()
+        assert seen[0::2] == pytest.approx(logged(trainer, "reward")) and seen[1::2] == [None, None]
+
     @pytest.mark.slow
     @pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
     def test_is_saved_resumed_and_loaded_plainly(self, tmp_path, lora):

@@ -15,6 +15,7 @@
 
 import contextlib
 import json
+import logging
 import math
 import pickle
 
@@ -338,6 +339,28 @@ class TestOptions:
             assert (
                 ("a LoRA adapter" in card) == (tmp_path / name / "adapter_config.json").exists() == (name == "adapter")
             )
+
+    def test_path_is_loaded_in_float32_unless_told_otherwise(self, tmp_path):
+        make_policy().to(torch.bfloat16).save_pretrained(tmp_path / "model")
+        assert make_grpo_trainer(tmp_path, str(tmp_path / "model")).model.dtype == torch.float32
+        half = make_grpo_trainer(tmp_path, str(tmp_path / "model"), model_init_kwargs={"dtype": "bfloat16"})
+        assert half.model.dtype == torch.bfloat16
+
+    @pytest.mark.parametrize("modules", ["all-linear", ["modulation", "fc1"]])
+    def test_adapters_fit_every_linear_layer(self, tmp_path, modules):
+        model = make_policy({**LORA, "target_modules": modules})
+        assert any("modulation.lora_A" in name for name, _ in model.named_parameters())
+        trainer = make_grpo_trainer(tmp_path, model, max_steps=2)
+        before = weights_of(model)
+        trainer.train()
+        assert logged(trainer, "kl")[0] == 0 < logged(trainer, "kl")[1]
+        moved = [name for name, value in model.state_dict().items() if not torch.equal(value, before[name])]
+        assert any("modulation.lora_B" in name for name in moved) and all("lora_" in name for name in moved)
+
+    def test_dropout_of_an_adapter_is_said_to_have_no_effect(self, tmp_path, caplog, monkeypatch):
+        monkeypatch.setattr(logging.getLogger("stylevar_hf"), "propagate", True)
+        make_grpo_trainer(tmp_path, make_policy({**LORA, "lora_dropout": 0.5}))
+        assert "lora_dropout=0.5 has no effect" in caplog.text
 
     def test_mask_may_be_a_function_of_the_row(self, tmp_path):
         runs = []

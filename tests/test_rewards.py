@@ -260,6 +260,10 @@ class TestEveryReward:
 
 
 class TestBase:
+    def test_images_may_come_as_completions(self):
+        images, targets = make_images(2), make_images(2, seed=1)
+        assert SSIMReward()(completions=images, target_images=targets) == SSIMReward()(images, target_images=targets)
+
     def test_distinct_references_are_described_once(self):
         first, second = make_images(2, seed=1)
         reward = MeanReward(batch_size=3)

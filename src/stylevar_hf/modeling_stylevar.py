@@ -124,7 +124,8 @@ class StyleVARScaledLinear(nn.Linear):
 
 class StyleVARModulation(nn.Linear):
     """
-    Adaptive norm: the style embedding `(B, D)` to `num_vectors` vectors `(B, num_vectors, D)`.
+    Adaptive norm: SiLU of the style embedding, `(B, D)`, to `num_vectors` vectors, `(B, num_vectors * D)`. A plain
+    linear layer when called, so that adapters fit.
 
     Args:
         width (`int`):
@@ -137,11 +138,7 @@ class StyleVARModulation(nn.Linear):
 
     def __init__(self, width: int, num_vectors: int, num_gates: int = 0):
         super().__init__(width, num_vectors * width)
-        self.num_vectors = num_vectors
         self.num_gates = num_gates
-
-    def forward(self, style_embedding: torch.Tensor) -> torch.Tensor:
-        return super().forward(F.silu(style_embedding)).unflatten(-1, (self.num_vectors, -1))
 
 
 def modulate(hidden_states: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
@@ -269,7 +266,7 @@ class StyleVARLayer(GradientCheckpointingLayer):
         repeats = num_targets // guides.shape[0]
         modulation = None if cache is None else cache.modulation
         if modulation is None:
-            modulation = self.modulation(style_embedding)
+            modulation = self.modulation(F.silu(style_embedding)).unflatten(-1, (6, -1))
         if cache is not None:
             cache.modulation = modulation
         _, _, guide_scale, _, guide_shift, _ = modulation[:, None, :, None].unbind(dim=2)  # each (B, 1, 1, D)
@@ -304,7 +301,7 @@ class StyleVARFinalNorm(nn.Module):
         repeats = hidden_states.shape[0] // style_embedding.shape[0]
         modulation = None if cache is None else cache.final_modulation
         if modulation is None:
-            modulation = self.modulation(style_embedding)
+            modulation = self.modulation(F.silu(style_embedding)).unflatten(-1, (2, -1))
         if cache is not None:
             cache.final_modulation = modulation
         scale, shift = _repeat(modulation, repeats).unsqueeze(2).unbind(dim=1)

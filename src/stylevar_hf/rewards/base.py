@@ -122,11 +122,18 @@ class Reward:
         raise NotImplementedError
 
     @torch.no_grad()
-    def __call__(self, images: Sequence[torch.Tensor] | None = None, **inputs) -> list[float]:
+    def __call__(
+        self,
+        images: Sequence[torch.Tensor] | None = None,
+        completions: Sequence[torch.Tensor] | None = None,
+        **inputs,
+    ) -> list[float]:
         """
         Args:
             images (list of `torch.Tensor` of shape `(3, H, W)`):
                 Generated images in [0, 1].
+            completions (list of `torch.Tensor`, *optional*):
+                The same under TRL's name.
             inputs:
                 `<reference>_images`, a list like `images` with `None` where a row has no such picture. Everything
                 else that trainers hand over is ignored.
@@ -139,6 +146,7 @@ class Reward:
             ValueError: If the column is missing or images do not fit.
         """
         # 1. What there is to compare
+        images = completions if images is None else images
         if images is None:
             raise ValueError(
                 f"`images` must be given to the reward '{self.__name__}', but is missing. Use it in GRPO."

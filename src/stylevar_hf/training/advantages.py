@@ -13,7 +13,9 @@
 # limitations under the License.
 """Group-relative advantages of GRPO (arXiv 2402.03300)."""
 
+import functools
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +26,44 @@ from ..data._messages import invalid
 ADVANTAGE_SCALES = ("group", "batch", "none")
 # Rewards of a group that are no further apart than this, relative to the largest, differ by rounding alone.
 _ROUNDING = 4 * torch.finfo(torch.float32).eps
+
+
+# What stands for `None` among rewards, which TRL turns into NaN.
+_NO_OPINION = torch.finfo(torch.float32).min
+
+
+def mark_none(reward: Callable[..., Sequence[float | None]]) -> Callable[..., list[float]]:
+    """The reward with its `None` marked, for [`combine_rewards`]."""
+
+    @functools.wraps(reward)
+    def marked(*args, **kwargs) -> list[float]:
+        return [_NO_OPINION if value is None else value for value in reward(*args, **kwargs)]
+
+    return marked
+
+
+def combine_rewards(parts: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    The weighted sum of several rewards.
+
+    `None` of one reward says nothing about a rollout, as in TRL: the others count. A rollout for which a reward of
+    weight other than 0 is NaN or infinite has none, nor has one about which all say nothing.
+
+    Args:
+        parts (`torch.FloatTensor` of shape `(N, F)`):
+            What `F` rewards gave `N` rollouts, with `None` as [`mark_none`] marks it.
+        weights (`torch.FloatTensor` of shape `(F,)`):
+            Of the rewards.
+
+    Returns:
+        `tuple(torch.FloatTensor, torch.FloatTensor)`: The sums `(N,)`, NaN where there is none; and `parts` with NaN
+        in place of the marks.
+    """
+    silent = parts == _NO_OPINION
+    ignored = silent | (weights == 0)
+    sums = (parts * weights).masked_fill(ignored, 0).sum(dim=1)
+    sums = sums.masked_fill(~sums.isfinite() | silent.all(dim=1), torch.nan)
+    return sums, parts.masked_fill(silent, torch.nan)
 
 
 @dataclass
@@ -156,4 +196,4 @@ def _check_arguments(rewards, num_generations, scale, std_floor, clip, valid, ep
         raise invalid("valid", f"a bool tensor of shape {tuple(rewards.shape)}", found, "Give one bool per reward.")
 
 
-__all__ = ["ADVANTAGE_SCALES", "Advantages", "compute_advantages"]
+__all__ = ["ADVANTAGE_SCALES", "Advantages", "combine_rewards", "compute_advantages", "mark_none"]

@@ -14,12 +14,14 @@
 """What [`StyleVARGRPOTrainer`] does between steps: guard against failure, numbers on the progress bar, pictures."""
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from torch.utils.data import Dataset, Sampler
@@ -157,12 +159,14 @@ class ProgressNumbersCallback(TrainerCallback):
 class RolloutGridCallback(TrainerCallback):
     """
     At each log, draws the newest rollouts of one prompt to `output_dir/rollouts/step-N.png`, best first, each with its
-    reward, behind content, style and target; and adds a line to `rollouts.jsonl` there.
+    reward, behind content, style and target; and adds a line to `rollouts.jsonl` there. TensorBoard, Weights & Biases
+    and Trackio show the picture too, if the run reports to them.
 
     Args:
         trainer (`Trainer`):
             Has `last_rollouts`: `None`, or a `dict` of `references` (list of images `(3, H, W)` in [0, 1]), `images`
-            `(G, 3, H, W)`, `rewards` `(G,)`, `parts` (name of each reward to its values `(G,)`) and `content_id`.
+            `(G, 3, H, W)`, `rewards` `(G,)`, `parts` (name of each reward to its values `(G,)`), `content_id` and
+            `extra` (what rewards logged of each rollout by `log_extra`).
         num_images (`int`):
             At most so many rollouts.
     """
@@ -181,16 +185,34 @@ class RolloutGridCallback(TrainerCallback):
         folder.mkdir(parents=True, exist_ok=True)
         place = folder / f"step-{state.global_step}.png"
         staged = place.with_suffix(".saving")
-        self.draw(rollouts).save(staged, format="PNG")
+        picture = self.draw(rollouts)
+        picture.save(staged, format="PNG")
         os.replace(staged, place)
+        self._report(picture, args.report_to or (), state.global_step)
         line = {
             "step": state.global_step,
             "content_id": rollouts["content_id"],
-            "rewards": rollouts["rewards"].tolist(),
-            **{f"rewards/{name}": values.tolist() for name, values in rollouts["parts"].items()},
+            "rewards": _json_numbers(rollouts["rewards"]),
+            **{f"rewards/{name}": _json_numbers(values) for name, values in rollouts["parts"].items()},
+            **rollouts["extra"],
         }
         with open(folder / _LOG_NAME, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(line, default=str) + "\n")
+
+    def _report(self, picture: Image.Image, report_to: Sequence[str], step: int) -> None:
+        """To the trackers that show pictures."""
+        for callback in self.trainer.callback_handler.callbacks:
+            if (writer := getattr(callback, "tb_writer", None)) is not None:
+                writer.add_image("rollouts", np.asarray(picture), step, dataformats="HWC")
+        if "wandb" in report_to:
+            import wandb
+
+            if wandb.run is not None:
+                wandb.log({"rollouts": wandb.Image(picture), "train/global_step": step})
+        if "trackio" in report_to:
+            import trackio
+
+            trackio.log({"rollouts": trackio.Image(picture)})
 
     def draw(self, rollouts: Mapping[str, Any]) -> Image.Image:
         """The picture: references, then rollouts from best to worst, with captions."""
@@ -205,6 +227,11 @@ class RolloutGridCallback(TrainerCallback):
         for column, caption in enumerate(captions):
             pen.text((column * width + 2, 1), caption, fill="black")
         return canvas
+
+
+def _json_numbers(values: torch.Tensor) -> list[float | None]:
+    """JSON knows no NaN."""
+    return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
 __all__ = ["DistinctRows", "FailureCallback", "OrderByEpoch", "ProgressNumbersCallback", "RolloutGridCallback"]

@@ -153,7 +153,7 @@ class StyleVARGRPOConfig(GRPOConfig):
             Largest absolute value of an advantage.
         kl_limit (`float`, *optional*, defaults to 5.0):
             A rollout whose KL to the reference policy, mean over its tokens and not weighted, is larger is left out of
-            the update; the others stay. 0 switches it off.
+            the update; the others stay. 0 switches it off, and so does `beta=0`, without a reference policy.
         max_failed_updates (`int`, *optional*, defaults to 10):
             Save and stop after so many updates in a row without a usable rollout or a finite gradient.
         iterative_reference (`bool`, *optional*, defaults to `False`):

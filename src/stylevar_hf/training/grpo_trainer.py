@@ -14,6 +14,7 @@
 """Group relative policy optimisation (GRPO) of StyleVAR: multi-scale rollouts, rewards on images, PANW."""
 
 import contextlib
+import math
 import os
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +40,7 @@ from ..generation_stylevar import StyleVARScoring
 from ..image_processing_stylevar import StyleVARImageProcessor
 from ..modeling_stylevar import StyleVARForConditionalGeneration, StyleVARLayer
 from ..pipeline_stylevar import find_image_processor
-from .advantages import compute_advantages
+from .advantages import combine_rewards, compute_advantages, mark_none
 from .checkpoint_files import load_json, save_json
 from .checkpointing import AtomicCheckpointMixin
 from .grpo_callbacks import (
@@ -110,14 +111,16 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
     * `train`: tries each reward before the first rollout, and raises if too many updates failed.
     * `_get_dataloader`, `_get_train_sampler`: decode each row once, not once per rollout, in an order that survives a
       resumption.
-    * Everything runs in evaluation mode, as published: no drop path, no alpha jitter, BatchNorm as it is.
+    * Everything runs in evaluation mode, as published: no drop path, no dropout in adapters, no alpha jitter,
+      BatchNorm as it is.
 
     One process or several draw the same rollouts. Models that are divided among processes (FSDP, ZeRO-3) are refused:
     use DDP or ZeRO-2.
 
     Args:
         model (`str`, [`StyleVARForConditionalGeneration`] or `PeftModel`):
-            The policy, or its folder, Hub id or name in this package. In float32 for full fine-tuning.
+            The policy, or its folder, Hub id or name in this package: these are loaded in float32 unless
+            `model_init_kwargs` of the options say otherwise.
         reward_funcs (`str`, `Callable` or a list of them):
             Rewards in TRL's form; names and `module:function` go to [`~stylevar_hf.rewards.get_reward`]. They are
             called with lists of one entry per rollout: `images`, `content_images`, `style_images`, `target_images`
@@ -180,7 +183,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
 
         # 2. The policy and its reference
         if isinstance(model, str | os.PathLike):
-            place, options = find_checkpoint(os.fspath(model)), args.model_init_kwargs or {}
+            place, options = find_checkpoint(os.fspath(model)), {"dtype": "float32", **(args.model_init_kwargs or {})}
             model = StyleVARForConditionalGeneration.from_pretrained(place, **options)
             if processing_class is None:  # that of the folder knows how to resize
                 among = {name: options[name] for name in _PLACE_OPTIONS if name in options}
@@ -266,6 +269,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         # Ours
         self._eval_window = 0
         self._update_sums: UpdateSums | None = None
+        self._generation_rewards: list[float] = []
         self.last_step_reward: float | None = None
         self.last_step_kl: float | None = None
         self.num_usable_rollouts = 0
@@ -413,8 +417,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
             [entry["images"] for entry in inputs],
             [entry.pop("completion_ids") for entry in inputs],
         )
-        rewards = (parts * self.reward_weights.to(parts.device)).sum(dim=1)
-        rewards = torch.where(rewards.isfinite(), rewards, torch.nan)
+        rewards, parts = combine_rewards(parts, self.reward_weights.to(parts.device))
         returns = rewards if kind != "prefix" else middle_value(rewards.view(-1, num_continuations), self.args.vmr_eta)
 
         # 3. Advantages, over the groups of all processes
@@ -425,13 +428,14 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
             std_floor=self.args.advantage_std_floor,
             clip=self.args.advantage_clip,
         )
-        self._log_rewards(mode, parts, rewards, scored)
         local = slice(first, first + len(rows))
         rollouts = drawn[0]
         if self.args.num_rollout_images and self.accelerator.is_main_process:
             shown = prompts.count(prompts[0])
             rows_shown = slice(0, shown * num_continuations, num_continuations)
-            self._remember(prompts[0], rollouts.images[:shown], rewards[rows_shown], parts[rows_shown])
+            extra = {name: values[rows_shown] for name, values in self._pending_extra_logs.items()}
+            self._remember(prompts[0], rollouts.images[:shown], rewards[rows_shown], parts[rows_shown], extra)
+        self._log_rewards(mode, parts, rewards, scored)
 
         weights = self._weights.to(rollouts.codes.device).expand(len(rows), -1)
         if kind is not None:
@@ -477,6 +481,14 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         self._enter_evaluation_mode()  # unwrapping may have switched modes
         return drawn
 
+    def _calculate_rewards(self, *args: Any) -> torch.Tensor:
+        functions = self.reward_funcs
+        self.reward_funcs = [mark_none(function) for function in functions]
+        try:
+            return super()._calculate_rewards(*args)
+        finally:
+            self.reward_funcs = functions
+
     def _middle_return_kind(self, window: int) -> str | None:
         """Which part of the tokens VMR trains on the rollouts of this window; `None` without VMR."""
         if self.args.vmr_scale is None:
@@ -497,7 +509,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         metrics["frac_reward_zero_std"].append(scored.without_variance.float().mean().item())
         metrics["rollouts_left_out/reward"].append(float((~scored.valid).sum()))
         if mode == "train":
-            self.last_step_reward = mean
+            self._generation_rewards.append(mean)
         # What rewards logged by themselves, from all processes; all must ask for the same names in the same order.
         for name in sorted(set(gather_object(list(self._pending_metrics)))):
             values = gather_object(self._pending_metrics.get(name, []))
@@ -505,8 +517,15 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         self._pending_metrics.clear()
         self._pending_extra_logs.clear()
 
-    def _remember(self, prompt: StyleVARPrompt, images: torch.Tensor, rewards: torch.Tensor, parts: torch.Tensor):
-        """Keep the rollouts of a prompt for the picture."""
+    def _remember(
+        self,
+        prompt: StyleVARPrompt,
+        images: torch.Tensor,
+        rewards: torch.Tensor,
+        parts: torch.Tensor,
+        extra: dict[str, list],
+    ) -> None:
+        """Keep the rollouts of a prompt for the picture, with what rewards logged of each (`log_extra`)."""
         pixels = {name: getattr(prompt, f"{name}_pixel_values") for name in ("content", "style", "target")}
         pixels = {name: value.float().cpu() / 2 + 0.5 for name, value in pixels.items() if value is not None}
         self.last_rollouts = {
@@ -516,6 +535,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
             "rewards": rewards.cpu(),
             "parts": dict(zip(self.reward_func_names, parts.T.cpu(), strict=True)),
             "content_id": prompt.row.get("content_id"),
+            "extra": extra,
         }
 
     # Loss
@@ -628,6 +648,10 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
             self.last_step_kl = self._update_sums.mean_kl
             if self.accelerator.sync_gradients:  # the last pass of this update
                 self._update_sums = None
+                # Of the generations since the last update: none where an update uses rollouts again.
+                means = [mean for mean in self._generation_rewards if math.isfinite(mean)]
+                self.last_step_reward = sum(means) / len(means) if means else None
+                self._generation_rewards.clear()
 
     # Modes
 
@@ -708,6 +732,9 @@ def _check_policy(model: nn.Module, core: StyleVARForConditionalGeneration) -> N
     if not any(parameter.requires_grad for parameter in model.parameters()):
         mend = "Load an adapter with `is_trainable=True`, or pass `peft_config`."
         raise invalid("model", "one with parameters that are trained", "all of them frozen", mend)
+    adapters = getattr(model, "peft_config", {}).values()
+    if rate := max((getattr(adapter, "lora_dropout", 0.0) for adapter in adapters), default=0.0):
+        logger.warning(f"lora_dropout={rate} has no effect: rollouts, their scores and updates share one policy.")
 
 
 def _freeze(core: StyleVARForConditionalGeneration) -> None:
