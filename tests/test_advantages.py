@@ -37,7 +37,7 @@ class TestCombineRewards:
 
     def test_weight_of_zero_is_only_watched(self):
         sums, parts = self.combine([1.0, 2.0, None], [NAN, INF, 1.0], weights=[1.0, 0.0])
-        torch.testing.assert_close(sums, torch.tensor([1.0, 2.0, 0.0]), atol=0, rtol=0)
+        torch.testing.assert_close(sums, torch.tensor([1.0, 2.0, NAN]), equal_nan=True, atol=0, rtol=0)
         assert parts[0, 1].isnan() and parts[1, 1].isinf()
 
 

@@ -39,7 +39,7 @@ def test_trains_on_the_package_itself(tmp_path, weights_dir, monkeypatch, dreams
     before = {name: value.clone() for name, value in trainer.model.named_parameters() if value.requires_grad}
     trainer.train()
     # The trial with one image, then twice two targets and eight rollouts: each target once.
-    assert sum(described) == (1 + 2) + 2 * (2 + 8)
+    assert sum(described) == (1 + 4) + 2 * (2 + 8)
     rewards = logged(trainer, "rewards/dreamsim/mean")
     assert len(rewards) == 2 and all(-10 <= reward < 0 for reward in rewards)
     assert logged(trainer, "reward") == pytest.approx(rewards)

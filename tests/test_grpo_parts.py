@@ -91,11 +91,13 @@ class TestTryReward:
 class TestUpdateSums:
     BOUNDARIES = ((0, 1), (1, 3))
 
-    def make(self, keep, kl=((1.0, 2.0, 6.0), (3.0, 0.0, 0.0))):
+    def make(self, keep, kl=((1.0, 2.0, 6.0), (3.0, 0.0, 0.0)), usable=True):
         keep = torch.tensor(keep)
         clipped = torch.tensor([[True, False, False], [False, False, False]])
         entropies = torch.tensor([[1.0, 1.0, 4.0], [float("nan"), 3.0, 3.0]])
-        return UpdateSums.of(torch.tensor(kl), entropies, clipped, ~clipped, keep, ~keep, self.BOUNDARIES)
+        kl, usable = torch.tensor(kl), torch.tensor([True, usable])
+        each = kl.mean(dim=1)
+        return UpdateSums.of(kl, entropies, clipped, ~clipped, keep, ~keep, each, usable, self.BOUNDARIES)
 
     def test_means_are_over_what_counts(self):
         logs = self.make([True, False]).metrics()
@@ -108,7 +110,15 @@ class TestUpdateSums:
 
     def test_infinite_kl_of_what_does_not_count_is_no_matter(self):
         sums = self.make([False, True], kl=((float("inf"),) * 3, (3.0, 0.0, 0.0)))
-        assert (sums.mean_kl, sums.num_kept) == (1, 1)
+        assert (sums.metrics()["kl"], sums.num_kept) == (1, 1)
+
+    def test_mean_kl_is_of_all_with_a_reward_however_far(self):
+        assert self.make([True, False]).mean_kl == self.make([False, False]).mean_kl == (3 + 1) / 2
+        assert self.make([True, False], usable=False).mean_kl == 3
+        assert self.make([True, False], kl=((math.nan,) * 3, (3.0, 0.0, 0.0))).mean_kl == math.inf
+        without = self.make([False, False], usable=False)
+        without.divergence[:] = 0
+        assert without.mean_kl is None
 
     def test_add_up_over_passes(self):
         both = self.make([True, False]) + self.make([True, True])
@@ -118,7 +128,7 @@ class TestUpdateSums:
 
     def test_without_any_there_is_no_kl(self):
         nothing = self.make([False, False])
-        assert (nothing.mean_kl, nothing.num_kept) == (None, 0)
+        assert nothing.num_kept == 0
         assert nothing.metrics()["kl"] == 0
         assert not any(name.startswith("kl") for name in nothing.metrics(with_kl=False))
 

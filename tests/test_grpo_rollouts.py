@@ -136,7 +136,7 @@ class TestPrompts:
         pixels = rows[0]["content_images"]
         torch.testing.assert_close(pixels * 2 - 1, prompts[0].content_pixel_values, atol=1e-6, rtol=0)
 
-    def test_masks_are_pictures_or_arrays(self, policy, collator):
+    def test_masks_are_pictures_or_arrays(self, policy, collator, tmp_path):
         mask = np.zeros((16, 16), dtype=np.uint8)
         mask[:8] = 255
         rows = list(make_prompts(2, mask=[mask, mask]).cast_column("mask", datasets.Image()))
@@ -145,6 +145,9 @@ class TestPrompts:
         assert torch.equal(*gates) and gates[0][14:].view(4, 4).mean(1).tolist() == [1, 1, 0, 0]
         found = encode_prompts(policy, collator, array, mask_column=lambda row: row["mask"])[0].gate
         assert torch.equal(found, gates[0])
+        rows[0]["mask"].convert("L").save(tmp_path / "mask.png")
+        path = [{**rows[0], "mask": str(tmp_path / "mask.png")}]
+        assert torch.equal(encode_prompts(policy, collator, path, mask_column="mask")[0].gate, gates[0])
         broken = [{**rows[0], "mask": [0.0, 1.0]}]
         with pytest.raises(ValueError, match=r"`mask` must be a picture, or an array of shape \(H, W\) in \[0, 1\]"):
             encode_prompts(policy, collator, broken, mask_column="mask")

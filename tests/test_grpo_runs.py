@@ -27,6 +27,7 @@ from types import ModuleType, SimpleNamespace
 import PIL.Image
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from test_grpo_trainer import (
     LORA,
     Watch,
@@ -118,6 +119,45 @@ class TestEvaluation:
         assert not any(torch.equal(codes[a], codes[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
         assert len({tuple(row) for rollouts in codes for row in rollouts.tolist()}) == 12
 
+    def test_sets_have_metrics_of_their_own(self, tmp_path):
+        sets = {"a": make_prompts(1), "b": make_prompts(1, seed=1)}
+        options = {"per_device_eval_batch_size": 4, "eval_strategy": "steps", "eval_steps": 1, "max_steps": 1}
+        trainer = make_grpo_trainer(tmp_path, evaluation=sets, metric_for_best_model="eval_a_reward", **options)
+        trainer.train()
+        found = {name: logged(trainer, f"eval_{name}_reward") for name in sets}
+        assert len(found["a"]) == len(found["b"]) == 1 and found["a"] != found["b"]
+        assert not logged(trainer, "eval_reward") and trainer.state.best_metric == found["a"][0]
+        metrics = trainer.evaluate(sets["b"], metric_key_prefix="test")
+        assert metrics["test_reward"] == trainer.evaluate(sets["b"])["eval_reward"]
+
+
+class TestSavedAdapter:
+    """What is saved loads by plain `from_pretrained`, also where an adapter alone would not."""
+
+    def check(self, trainer, folder):
+        trainer.train()
+        trainer.save_model()
+        loaded = StyleVARForConditionalGeneration.from_pretrained(folder)
+        assert loaded.lm_head.weight.shape == trainer._unwrapped().lm_head.weight.shape
+        merged = trainer.model.merge_and_unload().state_dict()
+        for name, value in loaded.state_dict().items():
+            torch.testing.assert_close(value, merged[name], atol=1e-5, rtol=1e-5)
+
+    def test_without_a_reference_and_with_its_base_nowhere(self, tmp_path):
+        self.check(make_grpo_trainer(tmp_path, make_policy(LORA), beta=0.0, max_steps=1), tmp_path)
+
+    def test_under_another_name(self, tmp_path):
+        base = make_policy()
+        base.save_pretrained(tmp_path / "base")
+        base = StyleVARForConditionalGeneration.from_pretrained(tmp_path / "base")
+        model = get_peft_model(base, LoraConfig(**LORA, target_modules=["fc1"]), adapter_name="style")
+        self.check(make_grpo_trainer(tmp_path / "out", model, max_steps=1), tmp_path / "out")
+
+    def test_with_its_base_in_a_subfolder(self, tmp_path):
+        make_policy().save_pretrained(tmp_path / "base" / "sub")
+        args = {"model_init_kwargs": {"subfolder": "sub"}, "max_steps": 1, "peft_config": LoraConfig(**LORA)}
+        self.check(make_grpo_trainer(tmp_path / "out", str(tmp_path / "base"), **args), tmp_path / "out")
+
 
 class TestPictures:
     def test_show_references_and_rollouts_with_their_rewards(self, tmp_path):
@@ -166,6 +206,19 @@ class TestPictures:
 
 
 class TestMovingReference:
+    def test_moves_in_an_emergency_beyond_the_limit(self, tmp_path):
+        def shake(model, state):
+            if state.global_step == 2:
+                with torch.no_grad():
+                    model.lm_head.weight.add_(torch.randn_like(model.lm_head.weight))
+
+        options = {"iterative_reference": True, "reference_emergency_kl": 2.0, "reference_emergency_cooldown": 1}
+        trainer = make_grpo_trainer(tmp_path, max_steps=4, kl_limit=1.5, **options)
+        trainer.add_callback(Watch(on_step_end=shake))
+        trainer.train()
+        assert logged(trainer, "rollouts_left_out/kl")[2] == 8 and trainer.reference.num_updates == 1
+        assert logged(trainer, "rollouts_left_out/kl")[3] == 0
+
     def test_sees_the_reward_of_all_generations_of_an_update(self, tmp_path):
         seen = []
         options = {"steps_per_generation": 1, "gradient_accumulation_steps": 3, "max_steps": 2, "logging_steps": 1}

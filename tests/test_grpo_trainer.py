@@ -48,7 +48,7 @@ def make_prompts(num_rows: int = 6, seed: int = 0, **columns) -> datasets.Datase
     return datasets.Dataset.from_dict(columns)
 
 
-def make_policy(lora=None, **overrides):
+def make_policy(lora=None, also=None, **overrides):
     """A tiny model with open gates and a head that prefers some codes, so that everything gets a gradient."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -58,6 +58,8 @@ def make_policy(lora=None, **overrides):
         torch.nn.init.normal_(model.lm_head.weight, std=0.2)
         if lora is not None:
             model = add_adapter(model, LoraConfig(**lora))
+    if also is not None:
+        model.get_submodule(also).requires_grad_(True)
     return model
 
 
@@ -80,7 +82,14 @@ def brightness(images, **columns):
 
 
 def make_grpo_trainer(
-    output_dir, model=None, rewards=code_share, train=None, evaluation=None, callbacks=None, **options
+    output_dir,
+    model=None,
+    rewards=code_share,
+    train=None,
+    evaluation=None,
+    callbacks=None,
+    peft_config=None,
+    **options,
 ):
     arguments = {
         "num_generations": 4,
@@ -96,7 +105,7 @@ def make_grpo_trainer(
     args = StyleVARGRPOConfig(output_dir=str(output_dir), **{**arguments, **options})
     model = make_policy() if model is None else model
     train = make_prompts() if train is None else train
-    return StyleVARGRPOTrainer(model, rewards, args, train, evaluation, callbacks=callbacks)
+    return StyleVARGRPOTrainer(model, rewards, args, train, evaluation, callbacks=callbacks, peft_config=peft_config)
 
 
 def logged(trainer, name: str) -> list:
@@ -509,6 +518,12 @@ class TestBadInput:
             ({"mask_column": "nowhere:mask"}, "`mask_column` must be a column, .* but got nowhere:mask. No module"),
             ({"mask_column": "math:pi"}, "`mask_column` must be .* but got math:pi of type float"),
             ({"vmr_scale": 4}, "`vmr_scale` must be from 1 to 3"),
+            (
+                {"vmr_scale": 2, "steps_per_generation": 1, "gradient_accumulation_steps": 2},
+                r"`gradient_accumulation_steps` must be a divisor of steps_per_generation \* num_iterations \(1\)",
+            ),
+            ({"neftune_noise_alpha": 5.0}, "`neftune_noise_alpha` must be left at None"),
+            ({"model": make_policy(LORA, also="lm_head")}, "`model` must be one whose adapter alone is trained"),
             ({"per_device_train_batch_size": 32}, "`train_dataset` must be of at least 8 rows, .* but got 6"),
             ({"train": make_prompts(2).select([])}, "`train_dataset` must be of at least 2 rows, .* but got 0"),
             ({"train": Stream()}, "`train_dataset` must be a `datasets.IterableDataset`, .* but got Stream"),

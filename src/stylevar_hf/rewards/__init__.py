@@ -15,8 +15,8 @@
 Rewards for GRPO, in TRL's calling form.
 
 A reward is any callable that takes keyword arguments, each a list with one entry per row, and returns one float per
-row, larger for better. `None` says nothing about a row: with several rewards the others count, as in TRL. NaN, infinite
-values and `None` of all rewards leave the row out:
+row, larger for better. `None` says nothing about a row: with several rewards the others count, as in TRL. NaN,
+infinite values and `None` of all rewards leave the row out:
 
 ```python
 def brightness(images, **columns):

@@ -64,6 +64,10 @@ def check_adapter(model: "PeftModel") -> None:
     for name, layer, adapter in layers:
         plain = type(layer) in (Linear, Embedding, Conv2d) and adapter not in layer.lora_variant
         check_option("peft_config", plain, "plain LoRA (no DoRA or other variant, not quantised)", name, mend)
+    own = {id(value) for _, layer, adapter in layers for value in adapter_parameters(layer, adapter).values()}
+    others = [name for name, value in model.named_parameters() if value.requires_grad and id(value) not in own]
+    mend = "Freeze it, or train without an adapter: the reference and what is saved would have it trained, too."
+    check_option("model", not others, "one whose adapter alone is trained", others[:1], mend)
 
 
 def lora_layers(model: nn.Module) -> Iterator[tuple[str, "LoraLayer", str]]:

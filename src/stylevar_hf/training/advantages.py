@@ -47,7 +47,7 @@ def combine_rewards(parts: torch.Tensor, weights: torch.Tensor) -> tuple[torch.T
     The weighted sum of several rewards.
 
     `None` of one reward says nothing about a rollout, as in TRL: the others count. A rollout for which a reward of
-    weight other than 0 is NaN or infinite has none, nor has one about which all say nothing.
+    weight other than 0 is NaN or infinite has none, nor has one about which all of these say nothing.
 
     Args:
         parts (`torch.FloatTensor` of shape `(N, F)`):
@@ -62,7 +62,7 @@ def combine_rewards(parts: torch.Tensor, weights: torch.Tensor) -> tuple[torch.T
     silent = parts == _NO_OPINION
     ignored = silent | (weights == 0)
     sums = (parts * weights).masked_fill(ignored, 0).sum(dim=1)
-    sums = sums.masked_fill(~sums.isfinite() | silent.all(dim=1), torch.nan)
+    sums = sums.masked_fill(~sums.isfinite() | ignored.all(dim=1), torch.nan)
     return sums, parts.masked_fill(silent, torch.nan)
 
 

@@ -34,6 +34,8 @@ MaskFunction = Callable[[Mapping[str, Any]], Any]
 
 # What rewards are called with, beside the columns of the data set.
 _NAMES_OF_ARGUMENTS = (
+    "prompt",  # TRL keeps this one and the next to itself
+    "completion",
     "prompts",
     "completions",
     "completion_ids",

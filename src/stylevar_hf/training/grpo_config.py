@@ -83,12 +83,13 @@ _UNSUPPORTED = {
     "sync_ref_model": "Pass `iterative_reference=True` instead.",
     "cast_lm_head_to_fp32": "The head runs in float32 anyway. Leave it out.",
     "use_liger_kernel": "Liger's kernels do not fit StyleVAR. Leave it out.",
-    "parallelism_config": "Use DDP or DeepSpeed ZeRO-2 instead.",
+    "parallelism_config": "Use DDP instead.",
     "trust_remote_code": "StyleVAR is loaded by this package. Leave it out.",
     "disable_dropout": "Nothing is dropped at random here anyway. Leave it out.",
     "log_completions": "Rollouts are logged with `num_rollout_images`. Leave it out.",
     "remove_unused_columns": "Rewards are told of all columns. Leave it out.",
     "label_smoothing_factor": "There are no labels. Leave it out.",
+    "neftune_noise_alpha": _TEXT,
 }
 # Whole families of such options, by how their names begin.
 _UNSUPPORTED_FAMILIES = {
@@ -177,7 +178,8 @@ class StyleVARGRPOConfig(GRPOConfig):
         vmr_eta (`float`, *optional*, defaults to 1.0):
             Temperature of the value `eta log((1/K) sum_j exp(R_j / eta))`.
         vmr_prefix_updates (`int`, *optional*, defaults to 3):
-            Updates of the prefix before each update of the suffix.
+            Updates of the prefix before each update of the suffix; where rollouts are used for several updates,
+            generations.
         mask_column (`str` or `Callable`, *optional*):
             Mask propagation (arXiv 2601.02256): column with the image, or array in [0, 1], of the region that
             determines the reward; or a function of the row that returns it, as itself or as `"module:function"`. The
@@ -247,6 +249,7 @@ class StyleVARGRPOConfig(GRPOConfig):
         if self.bf16 and not torch.accelerator.is_available():
             self.use_cpu = True  # without it, `TrainingArguments` refuses bfloat16 where there is no accelerator
         super().__post_init__()
+        self._check_middle_return()
 
     def to_dict(self) -> dict[str, Any]:
         return {**super().to_dict(), "mask_column": self._mask_name}
@@ -270,6 +273,13 @@ class StyleVARGRPOConfig(GRPOConfig):
             value = getattr(self, option.name)
             if value != default:
                 raise invalid(option.name, f"left at {default!r}", value, mend)
+
+    def _check_middle_return(self):
+        passes = self.steps_per_generation * self.num_iterations
+        if self.vmr_scale is not None and passes % self.gradient_accumulation_steps != 0:
+            rule = f"a divisor of steps_per_generation * num_iterations ({passes}) with `vmr_scale`"
+            mend = "An update trains either the prefix or the suffix: rollouts of one generation."
+            raise invalid("gradient_accumulation_steps", rule, self.gradient_accumulation_steps, mend)
 
     def _check_ranges(self):
         mend = "Advantages compare the rollouts of a prompt; 16 is published."

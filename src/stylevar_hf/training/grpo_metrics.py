@@ -34,12 +34,15 @@ class UpdateSums:
             KL of those that count, in nats per token: over all tokens, then at each scale.
         entropy (`torch.FloatTensor` of shape `(1 + K,)`):
             Entropy of all, in nats per token.
+        divergence (`torch.FloatTensor` of shape `(2,)`):
+            KL of those with a reward, the far ones too, in nats per token; and their number.
     """
 
     counts: torch.Tensor
     clipped: torch.Tensor
     kl: torch.Tensor
     entropy: torch.Tensor
+    divergence: torch.Tensor
 
     @classmethod
     @torch.no_grad()
@@ -51,6 +54,8 @@ class UpdateSums:
         high: torch.Tensor,
         keep: torch.Tensor,
         far: torch.Tensor,
+        divergence: torch.Tensor,
+        usable: torch.Tensor,
         scale_boundaries: Sequence[tuple[int, int]],
     ) -> "UpdateSums":
         """
@@ -61,6 +66,10 @@ class UpdateSums:
                 Tokens whose ratio is clipped from below and from above.
             keep, far (`torch.BoolTensor` of shape `(N,)`):
                 Rollouts that count, and those that are too far from the reference policy.
+            divergence (`torch.FloatTensor` of shape `(N,)`):
+                KL of each rollout, in nats per token.
+            usable (`torch.BoolTensor` of shape `(N,)`):
+                Rollouts with a reward.
             scale_boundaries (`Sequence[tuple[int, int]]`):
                 Start and end of each of the `K` scales.
         """
@@ -75,6 +84,7 @@ class UpdateSums:
             clipped=torch.stack([(values & kept).float().mean(dim=1).sum() for values in (low, high)]),
             kl=over_scales(torch.where(kept, kl, 0.0)),
             entropy=over_scales(entropies.nan_to_num()),
+            divergence=torch.stack([divergence.nan_to_num(torch.inf)[usable].sum(), usable.float().sum()]),
         )
 
     def __add__(self, other: "UpdateSums") -> "UpdateSums":
@@ -93,8 +103,11 @@ class UpdateSums:
 
     @property
     def mean_kl(self) -> float | None:
-        """KL per token of those that count; `None` if there is none."""
-        return (self.kl[0] / self.counts[1]).item() if self.num_kept else None
+        """
+        KL per token of those with a reward, also where it is beyond the limit, or infinite; `None` if there is none.
+        """
+        total, count = self.divergence.tolist()
+        return total / count if count else None
 
     def metrics(self, with_kl: bool = True) -> dict[str, float]:
         """Means, under TRL's names where it has one."""

@@ -26,7 +26,6 @@ from accelerate.utils import gather_object
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback
-from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.trainer_utils import TrainOutput, get_last_checkpoint
 from transformers.utils import logging
 from trl import GRPOTrainer
@@ -114,8 +113,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
     * Everything runs in evaluation mode, as published: no drop path, no dropout in adapters, no alpha jitter,
       BatchNorm as it is.
 
-    One process or several draw the same rollouts. Models that are divided among processes (FSDP, ZeRO-3) are refused:
-    use DDP or ZeRO-2.
+    One process or several draw the same rollouts. FSDP and DeepSpeed are refused: use DDP.
 
     Args:
         model (`str`, [`StyleVARForConditionalGeneration`] or `PeftModel`):
@@ -182,6 +180,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         prepare_for_streams(args, [train_dataset, *evaluation.values()])
 
         # 2. The policy and its reference
+        options: dict[str, Any] = {}
         if isinstance(model, str | os.PathLike):
             place, options = find_checkpoint(os.fspath(model)), {"dtype": "float32", **(args.model_init_kwargs or {})}
             model = StyleVARForConditionalGeneration.from_pretrained(place, **options)
@@ -206,6 +205,9 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         _freeze(core)
         model.eval()
         self.reference = ReferencePolicy.for_model(model, seed=args.seed) if args.beta > 0 else None
+        self._keeper = self.reference if args.beta > 0 else _keeper(model)
+        if self._keeper is not None and any(name in options for name in ("revision", "subfolder")):
+            self._keeper.needs_base = True  # an adapter names its base without them
         if self.reference is not None and not self.reference.is_policy(model):
             self.reference.update(model)  # an adapter that was trained before: measure from there
         if processing_class is None:
@@ -268,6 +270,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         self._pending_metrics = defaultdict(list)
         # Ours
         self._eval_window = 0
+        self._metric_key_prefix = "eval"
         self._update_sums: UpdateSums | None = None
         self._generation_rewards: list[float] = []
         self.last_step_reward: float | None = None
@@ -299,12 +302,12 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
     def _check_distribution(self) -> None:
         if self.is_fsdp_enabled:
             name, found = "fsdp", self.args.fsdp
-        elif is_deepspeed_zero3_enabled():
-            name, found = "deepspeed", "ZeRO-3"
+        elif self.is_deepspeed_enabled:  # it steps before the guards look, and keeps weights that nothing here renews
+            name, found = "deepspeed", self.args.deepspeed or "one of accelerate's configuration"
         else:
             return
-        mend = "Rollouts take the model whole: use DDP (`examples/accelerate_configs/ddp.yaml`) or DeepSpeed ZeRO-2."
-        raise invalid(name, "one that leaves the model undivided", found, mend)
+        mend = "Rollouts, guards and checkpoints take the model whole: see `examples/accelerate_configs/ddp.yaml`."
+        raise invalid(name, "left out", found, mend)
 
     # Training
 
@@ -370,14 +373,17 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         self._epochs.targets = (sampler,)  # accelerate does not find it below what skips batches after a resumption
         return sampler
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
         batch = self.args.eval_batch_size * self.args.world_size
         if batch % self.num_generations_eval != 0:
             rule = f"such that all processes together hold whole prompts ({self.num_generations_eval} rollouts each)"
             mend = "Change it, or `num_generations_eval`."
             raise invalid("per_device_eval_batch_size", rule, self.args.per_device_eval_batch_size, mend)
         self._eval_window = 0  # the same rollouts at every evaluation
-        return super().evaluate(*args, **kwargs)
+        self._metric_key_prefix = metric_key_prefix
+        return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
 
     # Rollouts and rewards
 
@@ -579,6 +585,8 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
             high=(surrogate.ratio > 1 + self.epsilon_high) & (inputs["advantages"].unsqueeze(1) > 0),
             keep=keep,
             far=finite & ~near,
+            divergence=divergence,
+            usable=inputs["usable"],
             scale_boundaries=self._config.vq_config.scale_boundaries,
         )
         self._log_update(training, sums)
@@ -673,32 +681,32 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
     # Checkpoints
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        if self.reference is None:
+        if self._keeper is None:
             return super()._save(output_dir, state_dict)
         trained = self.model
-        self.model, state_dict = self.reference.model_to_save(trained, state_dict)
+        self.model, state_dict = self._keeper.model_to_save(trained, state_dict)
         try:
             super()._save(output_dir, state_dict)
         finally:
             self.model = trained
         if self.args.should_save:
-            self.reference.remove_stale_files(output_dir or self.args.output_dir, self.model)
+            self._keeper.remove_stale_files(output_dir or self.args.output_dir, self.model)
 
     def _save_more(self, output_dir: str) -> None:
         if not self.args.should_save:
             return
         save_json(os.path.join(output_dir, _STATE_NAME), {"step": self._step})
-        if self.reference is not None:
-            self.reference.save(output_dir, self.model)
+        if self._keeper is not None:
+            self._keeper.save(output_dir, self.model)
         if self.iterative_reference is not None:
             self.iterative_reference.save(output_dir)
 
     def _load_from_checkpoint(self, checkpoint: str, model: nn.Module | None = None) -> None:
-        if self.reference is None or not self.reference.load(checkpoint, self.model):
+        if self._keeper is None or not self._keeper.load(checkpoint, self.model):
             super()._load_from_checkpoint(checkpoint, model)
 
     def _load_best_model(self) -> None:
-        if self.reference is None or not self.reference.load(self.state.best_model_checkpoint, self.model):
+        if self._keeper is None or not self._keeper.load(self.state.best_model_checkpoint, self.model):
             super()._load_best_model()
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
@@ -713,7 +721,18 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         if self.iterative_reference is not None and self.model.training:
             for name, value in self.iterative_reference.metrics().items():
                 self._metrics["train"][name].append(value)
+        if not self.model.training:
+            logs.update(self._evaluation_metrics())
         super().log(logs, start_time)
+
+    def _evaluation_metrics(self) -> dict[str, float | None]:
+        """Means of the evaluation that ends, under its prefix: TRL knows `eval_` alone."""
+        means = {}
+        for name, values in self._metrics["eval"].items():
+            finite = [value for value in values if not math.isnan(value)]
+            means[f"{self._metric_key_prefix}_{name}"] = sum(finite) / len(finite) if finite else None
+        self._metrics["eval"].clear()
+        return means
 
 
 def _identity(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -723,6 +742,16 @@ def _identity(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _core(model: nn.Module) -> StyleVARForConditionalGeneration:
     """The model inside an adapter."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _keeper(model: nn.Module) -> ReferencePolicy | None:
+    """Without a KL term: what knows how to save an adapter, if it can be merged exactly."""
+    if not hasattr(model, "peft_config"):
+        return None
+    try:
+        return ReferencePolicy.for_model(model)
+    except ValueError:
+        return None
 
 
 def _check_policy(model: nn.Module, core: StyleVARForConditionalGeneration) -> None:

@@ -113,10 +113,13 @@ class ReferencePolicy(ABC):
     Attributes:
         num_updates (`int`):
             How many times the reference was renewed.
+        needs_base (`bool`):
+            Save the base with its adapter merged, for plain loading would not find it.
     """
 
     def __init__(self, seed: int = 0):
         self.seed = seed
+        self.needs_base = False
         self.num_updates = 0
 
     @staticmethod
@@ -360,10 +363,13 @@ class AdapterReferencePolicy(ReferencePolicy):
             self._original_base = {name: value.detach().cpu().clone() for name, value in base.items()}
 
     def saves_whole(self, model: nn.Module) -> bool:
-        # An adapter's folder would not do where the base is nowhere on disk.
+        # An adapter's folder would not do where plain loading does not find the adapter or its base.
+        if self.num_updates > 0 or self.needs_base or unwrap(model).active_adapters != ["default"]:
+            return True
         place = unwrap(model).active_peft_config.base_model_name_or_path
-        # A name without a folder may be a repository's; an absolute path that is not there is none.
-        return self.num_updates > 0 or not place or (os.path.isabs(place) and not os.path.isdir(place))
+        if not place or not os.path.isdir(place):  # a name without a folder may be a repository's
+            return not place or os.path.isabs(place)
+        return not os.path.isfile(os.path.join(place, CONFIG_NAME))
 
     @torch.no_grad()
     def model_to_save(self, model: nn.Module, state_dict: Weights | None = None) -> tuple[nn.Module, Weights | None]:

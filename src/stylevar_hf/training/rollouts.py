@@ -14,6 +14,7 @@
 """Prompts and rollouts of GRPO: what is known of a content-style pair, and images drawn for many pairs at once."""
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -26,6 +27,7 @@ import torch
 from ..data._messages import IMAGE_COLUMNS, invalid
 from ..data.collator import StyleVARTripletCollator
 from ..generation_stylevar import StyleVARReference
+from ..image_processing_stylevar import load_image
 from ..modeling_stylevar import StyleVARForConditionalGeneration
 from .mask_propagation import propagate_mask
 
@@ -127,7 +129,9 @@ def encode_prompts(
 
 
 def _mask_tensor(mask: Any, column: str) -> torch.Tensor:
-    """A mask in [0, 1], `(H, W)`, from a picture or an array."""
+    """A mask in [0, 1], `(H, W)`, from a picture, its path, or an array."""
+    if isinstance(mask, str | os.PathLike):
+        mask = load_image(mask, column)
     if hasattr(mask, "convert"):
         return torch.from_numpy(np.array(mask.convert("L"))).float() / 255
     tensor = torch.as_tensor(mask, dtype=torch.float32)
