@@ -154,6 +154,7 @@ class TestSavedAdapter:
         self.check(make_grpo_trainer(tmp_path / "out", model, max_steps=1), tmp_path / "out")
 
     def test_with_its_base_in_a_subfolder(self, tmp_path):
+        StyleVARForConditionalGeneration(make_policy().config).save_pretrained(tmp_path / "base")  # another one
         make_policy().save_pretrained(tmp_path / "base" / "sub")
         args = {"model_init_kwargs": {"subfolder": "sub"}, "max_steps": 1, "peft_config": LoraConfig(**LORA)}
         self.check(make_grpo_trainer(tmp_path / "out", str(tmp_path / "base"), **args), tmp_path / "out")
