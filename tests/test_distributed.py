@@ -24,7 +24,9 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 from accelerate.commands.config.config_args import load_config_from_file
+from test_grpo_trainer import make_grpo_trainer
 from test_sft_trainer import make_model, make_trainer, make_triplets
+from transformers import Trainer
 
 
 ROOT = Path(__file__).parent.parent
@@ -133,6 +135,28 @@ class TestAccelerateConfigs:
         if kind == "DEEPSPEED":
             assert config.deepspeed_config["zero_stage"] == int(name[-1])
             assert config.deepspeed_config["gradient_accumulation_steps"] == "auto"
+            assert config.mixed_precision == "no"
+
+
+class TestDeepSpeed:
+    @pytest.fixture(autouse=True)
+    def as_if_launched_with_it(self, monkeypatch):
+        create = Trainer.create_accelerator_and_postprocess
+
+        def with_deepspeed(trainer):
+            create(trainer)
+            trainer.is_deepspeed_enabled = True
+
+        monkeypatch.setattr(Trainer, "create_accelerator_and_postprocess", with_deepspeed)
+
+    def test_supervised_training_is_in_float32(self, tmp_path):
+        make_trainer(tmp_path)
+        with pytest.raises(ValueError, match="`mixed_precision` must be no with DeepSpeed, but got bf16"):
+            make_trainer(tmp_path, bf16=True)
+
+    def test_reinforcement_is_refused(self, tmp_path):
+        with pytest.raises(ValueError, match="`deepspeed` must be left out"):
+            make_grpo_trainer(tmp_path)
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ from transformers.trainer_pt_utils import get_parameter_names
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput, get_last_checkpoint
 from transformers.utils import logging
 
+from ..data._messages import invalid
 from ..data.anchors import StrengthAnchors
 from ..data.augmentation import TripletAugmentation
 from ..data.checking import check_dataset
@@ -140,6 +141,9 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
             callbacks=callbacks,
             optimizers=optimizers,
         )
+        if self.is_deepspeed_enabled and self.accelerator.mixed_precision != "no":
+            mend = "It rounds the codebook, too. Leave out `--bf16`; on GPUs `--tf32 true` is fast."
+            raise invalid("mixed_precision", "no with DeepSpeed", self.accelerator.mixed_precision, mend)
         self._data_prepared = False
         for name, dataset in self._named_datasets():
             _check_dataset(name, dataset, args)
