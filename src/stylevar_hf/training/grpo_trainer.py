@@ -107,7 +107,9 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
     * `_compute_loss`: the loss above, from log-probabilities whose logits never exist for all tokens at once. Those of
       the old and of the reference policy are taken on the same rows, so that at the first update the ratio is exactly
       1 and the KL exactly 0.
+    * `_calculate_rewards`: `None` of one of several rewards says nothing, as in TRL; a NaN leaves the rollout out.
     * `train`: tries each reward before the first rollout, and raises if too many updates failed.
+    * `evaluate`, `log`: metrics keep the prefix of their evaluation set.
     * `_get_dataloader`, `_get_train_sampler`: decode each row once, not once per rollout, in an order that survives a
       resumption.
     * Everything runs in evaluation mode, as published: no drop path, no dropout in adapters, no alpha jitter,
