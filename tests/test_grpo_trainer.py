@@ -340,8 +340,9 @@ class TestOptions:
         base = make_policy()
         base.save_pretrained(tmp_path / "base")
         on_disk = StyleVARForConditionalGeneration.from_pretrained(tmp_path / "base")
-        for name, model in (("whole", base), ("adapter", on_disk)):
-            trainer = make_grpo_trainer(tmp_path / name, add_adapter(model, LoraConfig(**LORA)))
+        cases = (("whole", base, 0.1), ("adapter", on_disk, 0.1), ("whole without a reference", make_policy(), 0.0))
+        for name, model, beta in cases:
+            trainer = make_grpo_trainer(tmp_path / name, add_adapter(model, LoraConfig(**LORA)), beta=beta)
             trainer.save_model()
             trainer.create_model_card()
             card = (tmp_path / name / "README.md").read_text(encoding="utf-8")

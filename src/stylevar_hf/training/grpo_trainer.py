@@ -38,7 +38,7 @@ from ..data.mixing import EpochCallback
 from ..generation_stylevar import StyleVARScoring
 from ..image_processing_stylevar import StyleVARImageProcessor
 from ..modeling_stylevar import StyleVARForConditionalGeneration, StyleVARLayer
-from ..pipeline_stylevar import find_image_processor
+from ..pipeline_stylevar import HUB_OPTIONS, find_image_processor
 from .advantages import combine_rewards, compute_advantages, mark_none
 from .checkpoint_files import load_json, save_json
 from .checkpointing import AtomicCheckpointMixin
@@ -83,8 +83,6 @@ if TYPE_CHECKING:
 logger = logging.get_logger(__name__)
 
 _STATE_NAME = "grpo_state.json"
-# Of `from_pretrained`: which files, for the image processor as for the model.
-_PLACE_OPTIONS = ("revision", "subfolder", "token", "cache_dir", "local_files_only")
 # Streams of random numbers: evaluation never repeats training, a continuation never its first.
 _TRAIN, _EVAL = 0, 1
 
@@ -187,7 +185,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
             place, options = find_checkpoint(os.fspath(model)), {"dtype": "float32", **(args.model_init_kwargs or {})}
             model = StyleVARForConditionalGeneration.from_pretrained(place, **options)
             if processing_class is None:  # that of the folder knows how to resize
-                among = {name: options[name] for name in _PLACE_OPTIONS if name in options}
+                among = {name: options[name] for name in HUB_OPTIONS if name in options}
                 processing_class = find_image_processor([(place, among), (model.config._name_or_path, {})])
         elif args.model_init_kwargs is not None:
             mend = "They are for a folder or Hub id that is loaded here."
@@ -207,9 +205,9 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         _freeze(core)
         model.eval()
         self.reference = ReferencePolicy.for_model(model, seed=args.seed) if args.beta > 0 else None
-        self._keeper = self.reference if args.beta > 0 else _keeper(model)
-        if self._keeper is not None and any(name in options for name in ("revision", "subfolder")):
-            self._keeper.needs_base = True  # an adapter names its base without them
+        self.keeper = self.reference or _keeper(model)
+        if self.keeper is not None and any(name in options for name in ("revision", "subfolder")):
+            self.keeper.needs_base = True  # an adapter names its base without them
         if self.reference is not None and not self.reference.is_policy(model):
             self.reference.update(model)  # an adapter that was trained before: measure from there
         if processing_class is None:
@@ -659,8 +657,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
             if self.accelerator.sync_gradients:  # the last pass of this update
                 self._update_sums = None
                 # Of the generations since the last update: none where an update uses rollouts again.
-                means = [mean for mean in self._generation_rewards if math.isfinite(mean)]
-                self.last_step_reward = sum(means) / len(means) if means else None
+                self.last_step_reward = _mean(self._generation_rewards)
                 self._generation_rewards.clear()
 
     # Modes
@@ -683,32 +680,32 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
     # Checkpoints
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        if self._keeper is None:
+        if self.keeper is None:
             return super()._save(output_dir, state_dict)
         trained = self.model
-        self.model, state_dict = self._keeper.model_to_save(trained, state_dict)
+        self.model, state_dict = self.keeper.model_to_save(trained, state_dict)
         try:
             super()._save(output_dir, state_dict)
         finally:
             self.model = trained
         if self.args.should_save:
-            self._keeper.remove_stale_files(output_dir or self.args.output_dir, self.model)
+            self.keeper.remove_stale_files(output_dir or self.args.output_dir, self.model)
 
     def _save_more(self, output_dir: str) -> None:
         if not self.args.should_save:
             return
         save_json(os.path.join(output_dir, _STATE_NAME), {"step": self._step})
-        if self._keeper is not None:
-            self._keeper.save(output_dir, self.model)
+        if self.keeper is not None:
+            self.keeper.save(output_dir, self.model)
         if self.iterative_reference is not None:
             self.iterative_reference.save(output_dir)
 
     def _load_from_checkpoint(self, checkpoint: str, model: nn.Module | None = None) -> None:
-        if self._keeper is None or not self._keeper.load(checkpoint, self.model):
+        if self.keeper is None or not self.keeper.load(checkpoint, self.model):
             super()._load_from_checkpoint(checkpoint, model)
 
     def _load_best_model(self) -> None:
-        if self._keeper is None or not self._keeper.load(self.state.best_model_checkpoint, self.model):
+        if self.keeper is None or not self.keeper.load(self.state.best_model_checkpoint, self.model):
             super()._load_best_model()
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
@@ -729,16 +726,19 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
 
     def _evaluation_metrics(self) -> dict[str, float | None]:
         """Means of the evaluation that ends, under its prefix: TRL knows `eval_` alone."""
-        means = {}
-        for name, values in self._metrics["eval"].items():
-            finite = [value for value in values if not math.isnan(value)]
-            means[f"{self._metric_key_prefix}_{name}"] = sum(finite) / len(finite) if finite else None
+        means = {f"{self._metric_key_prefix}_{name}": _mean(values) for name, values in self._metrics["eval"].items()}
         self._metrics["eval"].clear()
         return means
 
 
 def _identity(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    """Of those that are numbers; `None` if none is, for logs are JSON."""
+    numbers = [value for value in values if not math.isnan(value)]
+    return sum(numbers) / len(numbers) if numbers else None
 
 
 def _core(model: nn.Module) -> StyleVARForConditionalGeneration:

@@ -58,8 +58,8 @@ def make_model_card(
     core = policy.get_base_model() if hasattr(policy, "get_base_model") else policy
     tags = options.get("tags") or []
     repo_id = getattr(trainer, "hub_model_id", None) or args.hub_model_id
-    reference = getattr(trainer, "reference", None)  # of GRPO: it says what is saved
-    if hasattr(policy, "peft_config") and not (reference is not None and reference.saves_whole(policy)):
+    keeper = getattr(trainer, "keeper", None)  # of GRPO: it says what is saved
+    if hasattr(policy, "peft_config") and not (keeper is not None and keeper.saves_whole(policy)):
         kind = "adapter"
     else:
         kind = "tokenizer" if isinstance(core.config, StyleVARVQConfig) else "model"

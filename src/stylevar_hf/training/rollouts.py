@@ -120,9 +120,11 @@ def encode_prompts(
     for index, row in enumerate(rows):
         gate = None
         if mask_column is not None:
-            mask = mask_column(row) if callable(mask_column) else row[mask_column]
-            mask = _mask_tensor(mask, "mask_column" if callable(mask_column) else mask_column)
-            gate = propagate_mask(mask, model.config.patch_nums, mask_threshold)[0].to(model.device)
+            called = callable(mask_column)
+            mask, name = (mask_column(row), "mask_column") if called else (row[mask_column], mask_column)
+            gate = propagate_mask(_mask_tensor(mask, name), model.config.patch_nums, mask_threshold)[0].to(
+                model.device
+            )
         images = {name: value[index] for name, value in pixels.items()}
         prompts.append(StyleVARPrompt(row, content.select([index]), style.select([index]), gate=gate, **images))
     return prompts
