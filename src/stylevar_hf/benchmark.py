@@ -35,7 +35,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from .checkpoints import ALIAS, find_checkpoint
+from .checkpoints import find_checkpoint
 from .modeling_stylevar import StyleVARForConditionalGeneration
 from .pipeline_stylevar import has_fast_products
 
@@ -335,7 +335,7 @@ def measure(
         `dict`: `rows` (one per code, dtype and batch size: seconds per image, rate, peak memory), `speedups` (ours
         against the published code, medians of the ratio in each round), `cache_mib`, `agreement`.
     """
-    model_dir = find_checkpoint(ALIAS if model_dir is None else str(model_dir))
+    model_dir = find_checkpoint(model_dir)
     torch_device = torch.device(device)
     if device != "cpu" and not getattr(torch, device).is_available():
         raise ValueError(f"`--device` must be present, but this machine has no {device!r}. Use --device cpu.")

@@ -266,7 +266,7 @@ class StyleVARLayer(GradientCheckpointingLayer):
         repeats = num_targets // guides.shape[0]
         modulation = None if cache is None else cache.modulation
         if modulation is None:
-            modulation = self.modulation(F.silu(style_embedding)).unflatten(-1, (6, -1))
+            modulation = self.modulation(F.silu(style_embedding)).unflatten(-1, (-1, style_embedding.shape[-1]))
         if cache is not None:
             cache.modulation = modulation
         _, _, guide_scale, _, guide_shift, _ = modulation[:, None, :, None].unbind(dim=2)  # each (B, 1, 1, D)
@@ -301,7 +301,7 @@ class StyleVARFinalNorm(nn.Module):
         repeats = hidden_states.shape[0] // style_embedding.shape[0]
         modulation = None if cache is None else cache.final_modulation
         if modulation is None:
-            modulation = self.modulation(F.silu(style_embedding)).unflatten(-1, (2, -1))
+            modulation = self.modulation(F.silu(style_embedding)).unflatten(-1, (-1, style_embedding.shape[-1]))
         if cache is not None:
             cache.final_modulation = modulation
         scale, shift = _repeat(modulation, repeats).unsqueeze(2).unbind(dim=1)

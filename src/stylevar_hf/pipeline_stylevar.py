@@ -34,6 +34,9 @@ from .modeling_stylevar import StyleVARForConditionalGeneration
 
 logger = get_logger(__name__)
 
+# Of every `from_pretrained`: which files, and from where.
+HUB_OPTIONS = ("revision", "subfolder", "token", "cache_dir", "local_files_only", "force_download")
+
 Image = PIL.Image.Image | np.ndarray | torch.Tensor
 Nested = Image | list[Image] | list[list[Image]]
 
@@ -184,9 +187,8 @@ class StyleVARPipeline(Pipeline):
             ImportError: If there is an adapter and `peft` is not installed.
             OSError: If a file of the checkpoint is missing, or if it holds the published `.pth` files.
         """
-        hub_names = ("revision", "subfolder", "token", "cache_dir", "local_files_only", "force_download")
-        hub_kwargs = {name: kwargs[name] for name in hub_names if kwargs.get(name) is not None}
-        model_kwargs = {name: value for name, value in kwargs.items() if name not in hub_names}
+        hub_kwargs = {name: kwargs[name] for name in HUB_OPTIONS if kwargs.get(name) is not None}
+        model_kwargs = {name: value for name, value in kwargs.items() if name not in HUB_OPTIONS}
         # 1. The model, and the adapter on it
         is_adapter = find_adapter_config_file(str(pretrained_model_name_or_path), **hub_kwargs) is not None
         if (is_adapter or adapter is not None) and not is_peft_available():

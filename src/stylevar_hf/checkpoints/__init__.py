@@ -62,12 +62,12 @@ def bundled_checkpoint(name: str = DEFAULT) -> str:
     return str(FOLDER / name)
 
 
-def find_checkpoint(model: str) -> str:
+def find_checkpoint(model: str | None) -> str:
     """
-    What a user calls a model, for `from_pretrained`: `"bundled"` and the names of the models of this package give
-    their folders, unless there is a folder of that name; everything else is returned as it is.
+    What a user calls a model, for `from_pretrained`: `None`, `"bundled"` and the names of the models of this package
+    give their folders, unless there is a folder of that name; everything else is returned as it is.
     """
-    if model == ALIAS:
+    if model is None or model == ALIAS:
         return bundled_checkpoint()
     return bundled_checkpoint(model) if model in MODELS and not os.path.isdir(model) else model
 

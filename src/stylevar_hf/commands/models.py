@@ -58,14 +58,14 @@ def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") 
     import torch
 
     from .._conversion_io import readable_model
-    from ..checkpoints import bundled_checkpoint, find_checkpoint
+    from ..checkpoints import find_checkpoint
     from ..modeling_stylevar import StyleVARForConditionalGeneration
     from ..pipeline_stylevar import StyleVARPipeline, find_image_processor
 
     missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
     if missing.get(device):
         raise ValueError(f"`--device` must be present, but this machine has no {device!r}. Use --device cpu.")
-    folder = bundled_checkpoint() if model is None else find_checkpoint(model)
+    folder = find_checkpoint(model)
     dtype = dtype if dtype == "auto" else getattr(torch, dtype)
     with readable_model("--model", folder):
         network, info = StyleVARForConditionalGeneration.from_pretrained(folder, dtype=dtype, output_loading_info=True)
