@@ -13,15 +13,25 @@
 # limitations under the License.
 
 import json
+import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from test_modeling_stylevar import make_inputs, make_model
 
 from stylevar_hf import StyleVARForConditionalGeneration, bundled_checkpoint
-from stylevar_hf.benchmark import RoundToBfloat16, agreement, compare_speed, count_gflop, measure, stopwatch
+from stylevar_hf.benchmark import (
+    RoundToBfloat16,
+    agreement,
+    compare_speed,
+    count_gflop,
+    measure,
+    peak_resident_memory,
+    stopwatch,
+)
 from stylevar_hf.cli import main
 
 
@@ -47,6 +57,20 @@ class TestStopwatch:
         with stopwatch(sleeper, ("sleep",), torch.device("cpu"), clock="process") as total:
             sleeper.sleep()
         assert total[0] < 0.1
+
+
+class TestPeakResidentMemory:
+    def test_what_was_freed_counts(self):
+        np.ones(2**26)  # half a GiB
+        assert peak_resident_memory() > 0.5
+
+    def test_memory_of_the_parent_does_not_count(self):
+        np.ones(2**27)
+        child = "import numpy; from stylevar_hf.benchmark import peak_resident_memory as peak"
+        child += "; before = peak(); numpy.ones(2**26); print(before, peak())"
+        command = [sys.executable, "-c", child]
+        before, after = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        assert float(after) - float(before) > 0.4
 
 
 class TestCompareSpeed:
