@@ -86,13 +86,13 @@ def try_reward(
     columns = {key: [row[key] for row in inputs] for key in inputs[0]}
     columns |= {"completions": columns["images"], "trainer_state": state}
     columns |= {"log_extra": _ignore, "log_metric": _ignore}
-    try:
-        inspect.signature(function).bind(**columns)
-    except TypeError as error:
-        rule = f"callable with the keyword arguments {', '.join(sorted(columns))}"
-        raise invalid(f"reward {name}", rule, f"one with {error}", "End its arguments with `**columns`.") from error
-    except ValueError:  # a builtin that does not tell its arguments
-        pass
+    if signature := _signature(function):
+        try:
+            signature.bind(**columns)
+        except TypeError as error:
+            rule = f"callable with the keyword arguments {', '.join(sorted(columns))}"
+            mend = "End its arguments with `**columns`."
+            raise invalid(f"reward {name}", rule, f"one with {error}", mend) from error
     if hasattr(function, "prepare"):
         function.prepare(device)
     rewards = function(**columns)
@@ -166,11 +166,16 @@ def _required_columns(function: RewardFunction) -> Sequence[str]:
     """What a reward says it needs; of a plain function, whether it cannot be called without targets."""
     if hasattr(function, "requires"):
         return function.requires
-    try:
-        target = inspect.signature(function).parameters.get("target_images")
-    except ValueError:  # a builtin that does not tell its arguments
-        return ()
+    signature = _signature(function)
+    target = signature.parameters.get("target_images") if signature else None
     return ("target",) if target is not None and target.default is inspect.Parameter.empty else ()
+
+
+def _signature(function: RewardFunction) -> inspect.Signature | None:
+    try:
+        return inspect.signature(function)
+    except ValueError:  # a builtin that does not tell its arguments
+        return None
 
 
 def prepare_for_streams(args: StyleVARGRPOConfig, sets: Sequence[Any]) -> None:
