@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-What one GRPO update costs on this machine's CPU, part by part, beside the loop of the published code: one prompt, a
+What one GRPO update costs on this machine, part by part, beside the loop of the published code: one prompt, a
 model of the released layout with random weights, LoRA of rank 256 and alpha 512, the real DreamSim package on random
 weights (embedding in the dtype of ours). Prints a Markdown table, or all numbers with `--json`.
 
@@ -20,10 +20,11 @@ weights (embedding in the dtype of ours). Prints a Markdown table, or all number
     python examples/benchmark_grpo.py --depth 8 --dtype float32 bfloat16 --published_code StyleVAR
 
 `StyleVAR` is a checkout of the published code with the `dist.py` of FoundationVision/VAR, and `dreamsim` is installed.
-The published loop runs in float32 (it crashes in bfloat16), its five parts through its own functions: serial rollouts,
-old log-probabilities, reference log-probabilities, rewards, update. Each code lives in a process of its own, whose
-peak memory counts; one update of each takes its turn, the published one before and after each of ours, so that a busy
-machine slows both alike. Medians over the updates of ours are reported, of ratios too.
+On a GPU add `--device cuda`. The published loop runs in float32 (it crashes in bfloat16), its five parts through its
+own functions: serial rollouts, old log-probabilities, reference log-probabilities, rewards, update. Each code lives in
+a process of its own, whose peak memory counts (of tensors on a GPU, if there); one update of each takes its turn, the
+published one before and after each of ours, so that a busy machine slows both alike. Medians over the updates of ours
+are reported, of ratios too.
 
 With `--measured_rollouts N` the published loop makes only N of the G rollouts, and its time for G is estimated: what
 grows with the rollouts times G / N, plus what does not (tokenising, the optimizer). The table says so. Ours always
@@ -53,12 +54,11 @@ from transformers import PrinterCallback, TrainerCallback
 from transformers.utils import logging
 
 from stylevar_hf import StyleVARConfig, StyleVARForConditionalGeneration, convert_to_original
-from stylevar_hf.benchmark import CLOCKS, Published, make_pair, peak_resident_memory, stopwatch
+from stylevar_hf.benchmark import CLOCKS, Published, make_pair, peak_memory, stopwatch
 
 
 PARTS = ("rollouts", "old_log_probs", "reference_log_probs", "reward", "update")
 LORA = {"r": 256, "lora_alpha": 512}
-CPU = torch.device("cpu")
 # In place of DINO's repository, which the DreamSim package asks torch.hub for: the same network, random weights.
 HUBCONF = """
 from dreamsim.feature_extraction.vision_transformer import vit_base
@@ -82,6 +82,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--warmup_updates", type=int, default=1, help="before them; 0 or 1")
     parser.add_argument("--reward", default="dreamsim", help="or another of ours, without --published_code")
     parser.add_argument("--vq_channels", type=int, default=160, help="base channels of the tokenizer")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: cpu)")
     parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall", help="process: see above")
     parser.add_argument("--json", action="store_true", help="print numbers instead of a table")
     args = parser.parse_args(arguments)
@@ -91,6 +92,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("--measured_rollouts must be from 1 to --num_generations")
     if args.num_generations % args.rows_per_pass:
         parser.error("--rows_per_pass must divide --num_generations")
+    if args.device != "cpu" and args.clock == "process":
+        parser.error("--clock process must come with --device cpu: it counts the seconds of the processor")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device must be present, but this machine has no cuda: use --device cpu")
+    args.device = torch.device(args.device)
     if args.published_code and args.reward != "dreamsim":
         parser.error("--reward must be dreamsim with --published_code, which has no other of ours")
     return args
@@ -149,17 +155,17 @@ def write_dreamsim_weights(folder: Path) -> None:
 class TurnsCallback(TrainerCallback):
     """One update at a time, each when asked for."""
 
-    def __init__(self, connection: Connection, watches: dict[str, list[float]], clock: str):
-        self.connection, self.watches, self.now = connection, watches, CLOCKS[clock]
+    def __init__(self, connection: Connection, watches: dict[str, list[float]], options: argparse.Namespace):
+        self.connection, self.watches, self.options = connection, watches, options
 
     def on_step_begin(self, args, state, control, **kwargs):
         self.connection.recv()
         for total in self.watches.values():
             total[0] = 0.0
-        self.start = self.now()
+        self.start = now(self.options)
 
     def on_step_end(self, args, state, control, **kwargs):
-        total = self.now() - self.start
+        total = now(self.options) - self.start
         parts = {name: watch[0] for name, watch in self.watches.items()}
         self.connection.send({**parts, "old_log_probs": 0.0, "update": total - sum(parts.values())})
 
@@ -174,7 +180,7 @@ def run_ours(connection: Connection, folder: Path, options: argparse.Namespace, 
 
     prepare_process(options)
     model = StyleVARForConditionalGeneration.from_pretrained(folder / "model", dtype=torch.float32).eval()
-    connection.send(score_ours(model))
+    connection.send(score_ours(model.to(options.device)))
     training_options = StyleVARGRPOConfig(
         output_dir=str(folder / f"run-{dtype}"),
         max_steps=num_updates,
@@ -182,7 +188,7 @@ def run_ours(connection: Connection, folder: Path, options: argparse.Namespace, 
         per_device_train_batch_size=options.rows_per_pass,
         gradient_accumulation_steps=options.num_generations // options.rows_per_pass,
         bf16=dtype == "bfloat16",
-        use_cpu=True,
+        use_cpu=options.device.type == "cpu",
         dataloader_pin_memory=False,
         save_strategy="no",
         num_rollout_images=0,
@@ -204,11 +210,12 @@ def run_ours(connection: Connection, folder: Path, options: argparse.Namespace, 
             "reference_log_probs": ("_reference_log_probs",),
         }
         watches = {
-            part: stack.enter_context(stopwatch(trainer, names, CPU, options.clock)) for part, names in methods.items()
+            part: stack.enter_context(stopwatch(trainer, names, options.device, options.clock))
+            for part, names in methods.items()
         }
-        trainer.add_callback(TurnsCallback(connection, watches, options.clock))
+        trainer.add_callback(TurnsCallback(connection, watches, options))
         trainer.train()
-    connection.send(peak_resident_memory())
+    connection.send(peak_memory(options.device))
 
 
 def prepare_process(options: argparse.Namespace) -> None:
@@ -220,6 +227,13 @@ def prepare_process(options: argparse.Namespace) -> None:
         torch.set_num_threads(1)
 
 
+def now(options: argparse.Namespace) -> float:
+    """Seconds, when all work is done that was asked for."""
+    if options.device.type == "cuda":
+        torch.cuda.synchronize(options.device)
+    return CLOCKS[options.clock]()
+
+
 def make_codes(config: StyleVARConfig) -> torch.LongTensor:
     generator = torch.Generator().manual_seed(1)
     return torch.randint(config.vq_config.codebook_size, (1, config.sequence_length), generator=generator)
@@ -228,8 +242,8 @@ def make_codes(config: StyleVARConfig) -> torch.LongTensor:
 @torch.no_grad()
 def score_ours(model: StyleVARForConditionalGeneration) -> list[float]:
     """Log-probabilities of fixed codes, to see that both codes compute the same."""
-    codes = make_codes(model.config)
-    logits = model(*make_pair(model.config.image_size, 1, CPU), labels=codes).logits
+    codes = make_codes(model.config).to(model.device)
+    logits = model(*make_pair(model.config.image_size, 1, model.device), labels=codes).logits
     return logits.log_softmax(-1).gather(-1, codes.unsqueeze(-1)).flatten().tolist()
 
 
@@ -239,22 +253,23 @@ def score_ours(model: StyleVARForConditionalGeneration) -> list[float]:
 class PublishedLoop:
     """The published code's parts of an update, each through its own functions."""
 
-    def __init__(self, folder: Path, code_dir: str, num_rollouts: int, clock: str):
-        self.num_rollouts, self.clock = num_rollouts, clock
-        code = Published(code_dir, folder / "vq.pth", folder / "model.pth")
+    def __init__(self, folder: Path, options: argparse.Namespace):
+        self.num_rollouts, self.options = options.measured_rollouts, options
+        device = options.device
+        code = Published(options.published_code, folder / "vq.pth", folder / "model.pth", device)
         self.vae, self.model = code.vae.requires_grad_(False), code.model.requires_grad_(False)
-        sys.path.insert(0, str(code_dir))
+        sys.path.insert(0, options.published_code)
         with contextlib.redirect_stdout(io.StringIO()):
             from train import train_grpo
             from utils.lora import apply_lora, set_lora_enabled
 
-            self.reward = train_grpo.DreamSimReward(CPU, cache_dir=str(folder / "dreamsim"))
+            self.reward = train_grpo.DreamSimReward(device, cache_dir=str(folder / "dreamsim"))
         self.code, self.set_lora_enabled = train_grpo, set_lora_enabled
-        self.content, self.style = make_pair(256, 1, CPU)
+        self.content, self.style = make_pair(256, 1, device)
         self.target = self.content
         self.parameters = apply_lora(self.model, LORA["r"], LORA["lora_alpha"])
         self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-5, betas=(0.9, 0.95), weight_decay=0.01)
-        self.weights = train_grpo.build_panw_weights(self.model.patch_nums, 0.7, CPU)
+        self.weights = train_grpo.build_panw_weights(self.model.patch_nums, 0.7, device)
 
     def log_probs(self, trajectory: list[torch.Tensor], features: tuple) -> torch.Tensor:
         return self.code.compute_logprobs_single(self.model, self.vae, trajectory, self.style, self.content, *features)
@@ -262,7 +277,8 @@ class PublishedLoop:
     @torch.no_grad()
     def score(self) -> list[float]:
         config = SimpleNamespace(vq_config=SimpleNamespace(codebook_size=self.model.V), sequence_length=self.model.L)
-        scales = make_codes(config).split([side**2 for side in self.model.patch_nums], dim=1)
+        codes = make_codes(config).to(self.options.device)
+        scales = codes.split([side**2 for side in self.model.patch_nums], dim=1)
         features = self.code.precompute_style_content_features(self.vae, self.style, self.content)
         return self.log_probs(list(scales), features).flatten().tolist()
 
@@ -277,11 +293,10 @@ class PublishedLoop:
 
         @contextlib.contextmanager
         def part(name: str, once: bool = False):
-            now = CLOCKS[self.clock]
-            begin = now()
-            with stopwatch(self.vae, ("img_to_idxBl",), CPU, self.clock) as tokenizer:
+            begin = now(self.options)
+            with stopwatch(self.vae, ("img_to_idxBl",), self.options.device, self.options.clock) as tokenizer:
                 yield
-            (fixed if once else growing)[name] += now() - begin - tokenizer[0]
+            (fixed if once else growing)[name] += now(self.options) - begin - tokenizer[0]
             fixed[name] += tokenizer[0]
 
         with part("rollouts"):
@@ -300,7 +315,9 @@ class PublishedLoop:
             rewards = 5 * self.reward(images, targets)
         # With a single rollout there is nothing to compare; its loss costs the same.
         group = self.num_rollouts > 1
-        advantages = self.code.compute_group_advantages(rewards, self.num_rollouts) if group else torch.ones(1)
+        advantages = (
+            self.code.compute_group_advantages(rewards, self.num_rollouts) if group else torch.ones_like(rewards)
+        )
         with part("update"):
             for trajectory, *terms in zip(trajectories, old, reference, advantages, strict=True):
                 self.backward(trajectory, features, *terms)
@@ -325,12 +342,12 @@ def run_published(
     connection: Connection, folder: Path, options: argparse.Namespace, dtype: str, num_updates: int
 ) -> None:
     prepare_process(options)
-    loop = PublishedLoop(folder, options.published_code, options.measured_rollouts, options.clock)
+    loop = PublishedLoop(folder, options)
     connection.send(loop.score())
     for _ in range(num_updates):
         connection.recv()
         connection.send(loop.update())
-    connection.send(peak_resident_memory())
+    connection.send(peak_memory(options.device))
 
 
 # Turns
@@ -442,8 +459,10 @@ def table(reports: list[dict], options: argparse.Namespace) -> str:
             difference = report["largest_score_difference"]
             notes.append(f"Depth {report['depth']}: log-probabilities of the two differ by {difference:.1e} at most.")
     count = options.num_generations
-    threads = f"on the wall, {torch.get_num_threads()} threads" if options.clock == "wall" else "of one processor"
-    notes.insert(0, f"Seconds {threads}, of one update: one prompt with {count} rollouts.")
+    seconds = f"on the wall, {torch.get_num_threads()} threads" if options.clock == "wall" else "of one processor"
+    if options.device.type == "cuda":
+        seconds = f"on the wall, {torch.cuda.get_device_name(options.device)}"
+    notes.insert(0, f"Seconds {seconds}, of one update: one prompt with {count} rollouts.")
     if options.published_code is not None and options.measured_rollouts < count:
         notes.insert(1, f"Published code: **measured on {options.measured_rollouts} of {count} rollouts**, estimated.")
     return "\n".join([*lines, "", *dict.fromkeys(notes)])

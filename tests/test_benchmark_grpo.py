@@ -76,12 +76,19 @@ class TestArguments:
             (["--measured_rollouts", "17"], "must be from 1 to --num_generations"),
             (["--rows_per_pass", "3"], "must divide"),
             (["--published_code", "x", "--reward", "ssim"], "must be dreamsim"),
+            (["--device", "cuda", "--clock", "process"], "must come with --device cpu"),
         ],
     )
     def test_bad_combinations_are_refused(self, arguments, message, program, capsys):
         with pytest.raises(SystemExit):
             program.parse_arguments(arguments)
         assert message in capsys.readouterr().err
+
+    def test_absent_device_is_refused(self, program, monkeypatch, capsys):
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        with pytest.raises(SystemExit):
+            program.parse_arguments(["--device", "cuda"])
+        assert "must be present" in capsys.readouterr().err
 
 
 class TestProgram:

@@ -41,10 +41,11 @@ LADDER = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)
 # Converts and reports the peak memory of doing nothing else, in GiB.
 CONVERT = """
 import sys
-from stylevar_hf.benchmark import peak_resident_memory
+import torch
+from stylevar_hf.benchmark import peak_memory
 from stylevar_hf.cli import main
 code = main(sys.argv[1:])
-print(code, peak_resident_memory())
+print(code, peak_memory(torch.device("cpu")))
 """
 
 

@@ -150,14 +150,23 @@ class Published:
             The repository, with the `dist.py` of FoundationVision/VAR that it imports but does not ship.
         vq_path, model_path (`str` or `Path`):
             The published `.pth` files.
+        device (`str` or `torch.device`, *optional*, defaults to `"cpu"`):
+            Where to run.
         clock (`str`, *optional*, defaults to `"wall"`):
             One of [`CLOCKS`].
     """
 
     name = "published code"
 
-    def __init__(self, code_dir: str | Path, vq_path: str | Path, model_path: str | Path, clock: str = "wall"):
-        self.clock = clock
+    def __init__(
+        self,
+        code_dir: str | Path,
+        vq_path: str | Path,
+        model_path: str | Path,
+        device: str | torch.device = "cpu",
+        clock: str = "wall",
+    ):
+        self.device, self.clock = torch.device(device), clock
         self.check(code_dir, vq_path, model_path)
         try:
             import torchvision
@@ -167,7 +176,6 @@ class Published:
                 f"`--published-code` must be able to import torchvision, but got: {error}. {mend}"
             ) from None
 
-        self.device = torch.device("cpu")
         resnet18, resets = torchvision.models.resnet18, {}
         torchvision.models.resnet18 = lambda **_: resnet18()  # its weights are in the checkpoint
         for layer in (torch.nn.Linear, torch.nn.Conv2d, torch.nn.LayerNorm, torch.nn.BatchNorm2d):
@@ -186,7 +194,8 @@ class Published:
                 layer.reset_parameters = reset
         for module, path in ((self.vae, vq_path), (self.model, model_path)):
             module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
-            module.eval()
+            module.to(self.device).eval()
+        self.model.rng = torch.Generator(self.device)  # its own is on the accelerator if there is one
 
     @staticmethod
     def check(code_dir: str | Path, vq_path: str | Path, model_path: str | Path) -> None:
@@ -348,7 +357,7 @@ def measure(
         key = (code, name, batch_size)
         memory[key] = _peak_memory(*key, model_dir, device, published)
 
-    theirs = None if published is None else Published(*published, clock=clock)
+    theirs = None if published is None else Published(*published, device=torch_device, clock=clock)
     report = {"rows": [], "speedups": []}
     runs = (2 if theirs else 1) * len(dtypes) * len(batch_sizes) * (repeats + 1)
     with tqdm(total=runs, unit="run", disable=not progress) as bar, _threads_for(clock):
@@ -405,18 +414,18 @@ def _peak_memory(
 def _measure_memory(arguments: dict) -> float:
     device = torch.device(arguments["device"])
     if "published" in arguments:
-        runner, side = Published(*arguments["published"]), 256
+        runner, side = Published(*arguments["published"], device=device), 256
     else:
         runner = Ours(arguments["model_dir"], getattr(torch, arguments["dtype"]), device)
         side = runner.model.config.image_size
     runner.run(*make_pair(side, arguments["batch_size"], device))
+    return peak_memory(device)
+
+
+def peak_memory(device: torch.device) -> float:
+    """The most memory that this process had at any time, in GiB: of a CUDA device, else resident on the CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
-    return peak_resident_memory()
-
-
-def peak_resident_memory() -> float:
-    """The most memory that this process had at any time, in GiB."""
     # On Linux, where it is read first, `ru_maxrss` starts at the peak of the process that launched this one.
     status = Path("/proc/self/status")
     peak = re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text() if status.exists() else "", flags=re.MULTILINE)
