@@ -443,6 +443,24 @@ class TestRequestLimits:
         assert self.ask(limits, "/queue/join", headers=one) != []
         assert self.ask(limits, "/queue/join", headers=two) == []
 
+    def test_forged_addresses_do_not_make_another_visitor(self, limits, monkeypatch):
+        """Each proxy adds an address at the end; what stands before was sent by the visitor."""
+        monkeypatch.setenv("SPACE_ID", "someone/stylevar")
+        forged = [
+            [(b"x-forwarded-for", f"{address}, 7.7.7.7, 10.0.0.1".encode())] for address in ("1.1.1.1", "2.2.2.2", "x")
+        ]
+        forged.append([(b"x-forwarded-for", b"3.3.3.3"), (b"x-forwarded-for", b"7.7.7.7, 10.0.0.2")])
+        answers = [self.ask(limits, "/queue/join", headers=headers) for headers in forged]
+        assert [bool(answer) for answer in answers] == [False, False, True, True]
+        monkeypatch.delenv("SPACE_ID")  # elsewhere the server itself knows which proxies to believe
+        answers = [self.ask(limits, "/queue/join", headers=headers) for headers in forged]
+        assert [bool(answer) for answer in answers] == [False, False, True, True]
+
+    def test_space_without_the_header_counts_connections(self, limits, monkeypatch):
+        monkeypatch.setenv("SPACE_ID", "someone/stylevar")
+        private = [(b"x-forwarded-for", b"10.0.0.9")]
+        assert [bool(self.ask(limits, "/queue/join", headers=headers)) for headers in ([], private, [])] == [0, 0, 1]
+
     def test_served_demo_has_them(self, server, monkeypatch):
         monkeypatch.setattr(request_limits, "REQUESTS", {"job": 1000, "upload": 0})
         assert httpx.post(f"{server}/gradio_api/upload", files={"files": ("a.png", b"a")}).status_code == 429

@@ -13,6 +13,7 @@
 # limitations under the License.
 """How often and how much one visitor may ask, so that nobody can fill the queue, the memory or the disk alone."""
 
+import ipaddress
 import json
 import os
 import re
@@ -41,8 +42,10 @@ class RequestLimits:
     ASGI middleware that answers 429 to whoever asks too often, 413 to whoever sends too much, and 411 to whoever does
     not say how much.
 
-    A visitor is the address of the connection; on Spaces, where all come through a proxy, the first one in
-    `X-Forwarded-For`.
+    A visitor is the address of the connection as the server has it: uvicorn reads `X-Forwarded-For` where a proxy of
+    this machine, or one named in `FORWARDED_ALLOW_IPS`, asks. On Spaces, where all come through proxies whose
+    addresses nobody knows beforehand, it is the last public address in that header: what stands before it is whatever
+    the visitor wrote there.
 
     Args:
         app (`Callable`): The application.
@@ -101,11 +104,21 @@ async def _refuse(send: Callable, status: int, reason: str, headers: Sequence[tu
 
 
 def _visitor(scope: dict[str, Any]) -> str:
-    if "SPACE_ID" in os.environ:
-        for name, value in scope["headers"]:
-            if name == b"x-forwarded-for":
-                return value.decode("latin-1").split(",")[0].strip()
-    return (scope.get("client") or ("unknown",))[0]
+    connection = (scope.get("client") or ("unknown",))[0]
+    if "SPACE_ID" not in os.environ:
+        return connection
+    values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    hops = [hop.strip() for hop in ",".join(values).split(",") if hop.strip()]
+    # Each proxy adds at the end the address that asked it.
+    return next((hop for hop in reversed(hops) if not _is_internal(hop)), connection)
+
+
+def _is_internal(address: str) -> bool:
+    """Whether this is a proxy of ours: an address, and one that is not on the internet."""
+    try:
+        return not ipaddress.ip_address(address).is_global
+    except ValueError:
+        return False
 
 
 __all__ = ["RequestLimits"]
