@@ -464,7 +464,8 @@ class TestStyleVARVQTrainer:
             "adversarial_start_step": 1,
             "ema_decay": 0.9,
         }
-        rows = make_rows(20).to_iterable_dataset() if stream else make_rows(10)  # the table: 5 steps an epoch
+        # The stream: 3 steps a pass; the table: 5.
+        rows = make_rows(6).to_iterable_dataset() if stream else make_rows(10)
         whole = train(tmp_path / "whole", rows=rows, **options)
         checkpoint = str(tmp_path / "whole" / "checkpoint-4")
         resumed = train(tmp_path / "resumed", make_model(seed=9), rows, resume=checkpoint, **options)

@@ -230,7 +230,7 @@ class EpochCallback(TrainerCallback):
     Tells datasets and collators which epoch begins, also after a resumption.
 
     Of a stream, each pass is an epoch. `Trainer` does not keep how many passes a stream had made: a resumed run counts
-    them from 0.
+    them from 0, unless the trainer is a [`~stylevar_hf.training.stream_passes.StreamPassesMixin`].
 
     `Trainer` itself does not: accelerate hands the epoch to the sampler, and to the dataset only where the sampler
     takes none; to a collator never.

@@ -27,7 +27,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 from transformers.trainer_pt_utils import get_parameter_names
-from transformers.trainer_utils import EvalLoopOutput, TrainOutput, get_last_checkpoint
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput, get_last_checkpoint, has_length
 from transformers.utils import logging
 
 from ..data._messages import invalid
@@ -44,6 +44,7 @@ from .callbacks import FiniteLossGuard, SampleGridCallback, ScaleMeter, first_ro
 from .checkpointing import AtomicCheckpointMixin
 from .ema import EMACallback
 from .sft_config import StyleVARSFTConfig
+from .stream_passes import StreamPassesMixin
 
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ _INPUTS = ("content_pixel_values", "style_pixel_values", "target_pixel_values", 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
-class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
+class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
     """
     Cross-entropy over the codes of all scales, each token weighted alike (arXiv 2604.21052, supervised stage).
 
@@ -77,6 +78,7 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
     * `floating_point_ops`: that of the transformer, counted once.
     * `_save`: the files of the model's own class, sharded or not.
     * [`AtomicCheckpointMixin`]: a checkpoint is complete or not there; what is published has a card of its own.
+    * [`StreamPassesMixin`]: passes over a stream end on all processes at once, and a resumed run finds them again.
 
     The tokenizer is frozen: evaluation mode, no gradient, not in the optimizer. Drop path and alpha jitter draw from
     each process's own random numbers (all processes start from the same seed), so with either switched on, two
@@ -91,7 +93,7 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
             Columns `content`, `style`, `target` (images) and, optionally, `content_id` and cached codes. A stream
             needs `max_steps`.
         eval_dataset (the same, or a `dict` of several, *optional*):
-            Never augmented.
+            Never augmented. No stream where there are several processes.
         processing_class ([`StyleVARImageProcessor`], *optional*):
             Saved with the model. Defaults to one of the model's size.
         peft_config (`PeftConfig`, *optional*):
@@ -390,6 +392,7 @@ class StyleVARSFTTrainer(AtomicCheckpointMixin, Trainer):
         super()._save_checkpoint(model, trial)
 
     def _save_more(self, output_dir: str) -> None:
+        super()._save_more(output_dir)
         if self._ema is not None and self.args.should_save:
             self._ema.save(output_dir)
 
@@ -426,6 +429,9 @@ def _check_dataset(name: str, dataset: Any, args: StyleVARSFTConfig) -> None:
             f"{type(dataset).__name__}, whose rows are not looked at before training. Load it without streaming, or "
             "mend the rows that `stylevar data check` lists and leave `skip_broken` out."
         )
+    if name.startswith("eval_dataset") and args.world_size > 1 and not has_length(dataset):
+        mend = "Its parts may differ in length. Keep rows: `datasets.Dataset.from_list(list(stream.take(256)))`."
+        raise invalid(name, "a data set with a length for several processes", "a stream", mend)
     present = getattr(dataset, "column_names", None)
     if present is None:  # some streams and datasets of PyTorch: the collator looks at each batch
         return

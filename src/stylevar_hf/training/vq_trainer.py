@@ -30,6 +30,7 @@ from ..data.mixing import EpochCallback
 from ..modeling_stylevar_vq import StyleVARVQModel
 from .checkpointing import AtomicCheckpointMixin
 from .ema import EMACallback
+from .stream_passes import StreamPassesMixin
 from .vq_codebook import (
     bypass_quantizer,
     count_codes,
@@ -60,11 +61,12 @@ logger = logging.getLogger(__name__)
 VQ_STATE_NAME = "vq_trainer_state.pt"
 
 
-class StyleVARVQTrainer(AtomicCheckpointMixin, Trainer):
+class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
     """
     Trains a [`StyleVARVQModel`]. Overrides `compute_loss` (optional terms), `training_step` (codebook care before it,
     the discriminator's step after it), `prediction_step` (measures per image) and `_load_optimizer_and_scheduler` (the
-    rest of the state). Checkpoints are complete or not there. Runs on one process or under DDP.
+    rest of the state). Checkpoints are complete or not there, and a resumed run finds its place in a stream. Runs on
+    one process or under DDP.
 
     `loss = reconstruction + codebook + beta * commitment + w_p * LPIPS + w_a * (-mean D(x_hat))`, see
     [`StyleVARVQModel`] for the first three (arXiv 2404.02905, eq. 5).
