@@ -105,3 +105,16 @@ class TestBadValues:
     def test_error_names_field_rule_and_value(self, fields, message):
         with pytest.raises(ValueError, match=message):
             StyleVARConfig(**fields)
+
+    @pytest.mark.parametrize(
+        "fields, message",
+        [
+            ({"blend_alphas": (0.5, 0.5)}, r"`blend_alphas` must be one value per scale \(10 .*but got \(0.5, 0.5\)"),
+            ({"num_attention_heads": 7}, r"`num_attention_heads` must be a divisor of `hidden_size` \(1280\)"),
+            ({"patch_nums": (1, 2)}, "`patch_nums` must be set in `vq_config`"),
+        ],
+    )
+    def test_fields_changed_at_loading_are_checked_too(self, fields, message, tmp_path):
+        StyleVARConfig().save_pretrained(tmp_path)
+        with pytest.raises(ValueError, match=message):
+            StyleVARConfig.from_pretrained(tmp_path, **fields)

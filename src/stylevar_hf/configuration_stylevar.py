@@ -251,7 +251,7 @@ class StyleVARConfig(PreTrainedConfig):
             Stochastic depth of the last block, rising linearly from 0 at the first. `None` means
             `0.1 * num_hidden_layers / 24`.
         label_smoothing (`float`, *optional*, defaults to 0.0):
-            Label smoothing of the training loss, in [0, 1).
+            Label smoothing of the loss, in training and evaluation, in [0, 1).
         alpha_jitter (`float`, *optional*, defaults to 0.0):
             In training, every alpha of a forward pass is shifted by one draw from `U(-alpha_jitter, alpha_jitter)`
             and clamped to [0.01, 0.99].
@@ -304,11 +304,7 @@ class StyleVARConfig(PreTrainedConfig):
     encoder_config: dict | PreTrainedConfig | None = None
 
     def __post_init__(self, **kwargs):
-        if "patch_nums" in kwargs:
-            raise ValueError(
-                f"`patch_nums` must be set in `vq_config`, but got patch_nums={kwargs['patch_nums']!r}. Use "
-                "`StyleVARConfig(vq_config={'patch_nums': ...})`."
-            )
+        _refuse_patch_nums(kwargs)
         super().__post_init__(**kwargs)
         if self.blend_alphas is None:
             schedule = BLEND_ALPHA_SCHEDULES["default"]
@@ -319,6 +315,14 @@ class StyleVARConfig(PreTrainedConfig):
         if self.drop_path_rate is None:
             self.drop_path_rate = 0.1 * self.num_hidden_layers / 24
         self.validate_architecture()
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """As in `PreTrainedConfig`, which sets the fields in `kwargs` when the config is built and checked already."""
+        _refuse_patch_nums(kwargs)
+        built = super().from_dict(config_dict, **kwargs)
+        (built[0] if isinstance(built, tuple) else built).validate_architecture()
+        return built
 
     @classmethod
     def get_config_dict(
@@ -393,6 +397,14 @@ class StyleVARConfig(PreTrainedConfig):
     def image_size(self) -> int:
         """Width and height, in pixels, of the images that the model reads and writes."""
         return self.vq_config.image_size
+
+
+def _refuse_patch_nums(fields: dict[str, Any]) -> None:
+    if "patch_nums" in fields:
+        raise ValueError(
+            f"`patch_nums` must be set in `vq_config`, but got patch_nums={fields['patch_nums']!r}. Use "
+            "`StyleVARConfig(vq_config={'patch_nums': ...})`."
+        )
 
 
 def _find_original_weights(
