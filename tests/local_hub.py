@@ -157,6 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         ("GET", _MODEL + r"/tree/(?P<revision>[^/]+)(?P<path>/.*)?", "tree"),
         ("POST", _MODEL + r"/preupload/(?P<revision>[^/]+)", "preupload"),
         ("POST", _MODEL + r"/commit/(?P<revision>[^/]+)", "commit"),
+        ("POST", rf"{_MODEL}/branch/(?P<branch>[^/]+)", "branch"),
         ("POST", r"/(?P<id>[\w.-]+/[\w.-]+)\.git/info/lfs/objects/batch", "lfs_batch"),
         ("PUT", r"/lfs-storage/(?P<oid>\w+)", "lfs_put"),
         ("GET", r"/(?P<id>[\w.-]+/[\w.-]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)", "resolve"),
@@ -290,6 +291,14 @@ class _Handler(BaseHTTPRequestHandler):
         if prefix and not entries:
             raise _Refusal(404, f"{path} does not exist", "EntryNotFound")
         self._answer(200, entries)
+
+    def branch(self, id: str, branch: str) -> None:
+        repo = self._repo(id)
+        self._writer(repo.owner)
+        if branch in repo.branches:
+            raise _Refusal(409, "Reference already exists")
+        repo.branches[branch] = list(repo.branches["main"])
+        self._answer(200, {})
 
     def preupload(self, id: str, revision: str) -> None:
         repo = self._repo(id)

@@ -526,6 +526,24 @@ class TestInterruptedUpload:
         assert "model.safetensors" not in files and "model.safetensors.index.json" in files
         assert len(online.repos["me/again"].titles()) == 3
 
+    def test_private_is_not_published_in_the_open(self, tiny_model_dir, online, capsys):
+        argv = (tiny_model_dir, "--repo-id", "me/open", "--license", "mit", "--quiet")
+        assert push(*argv, capsys=capsys)[0] == 0
+        before = online.repos["me/open"].titles()
+        answer = push(*argv, "--private", "--overwrite", capsys=capsys)
+        assert_one_line(answer, "--private", "me/open", "settings on the Hub")
+        assert online.repos["me/open"].titles() == before
+        online.repos["me/open"].private = True
+        assert push(*argv, "--private", "--overwrite", capsys=capsys)[0] == 0
+
+    def test_branch_is_made_if_missing(self, tiny_model_dir, online, capsys):
+        argv = (tiny_model_dir, "--repo-id", "me/branched", "--license", "mit", "--quiet", "--revision", "dev")
+        assert push(*argv, capsys=capsys)[0] == 0
+        assert push(*argv, "--overwrite", capsys=capsys)[0] == 0
+        repo = online.repos["me/branched"]
+        assert set(repo.files()) == {".gitattributes"}
+        assert set(repo.files("dev")) == MODEL_FILES | {".gitattributes"} and len(repo.titles("dev")) == 2
+
     def test_card_and_processor_of_the_repository_are_kept(self, tiny_model_dir, online):
         push_folder(tiny_model_dir, "me/kept", license="mit", token="hf_me")
         theirs = {"README.md": b"---\nlicense: mit\n---\n# Mine\n", "LICENSE": b"mine"}

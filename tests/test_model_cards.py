@@ -14,6 +14,7 @@
 import ast
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,13 @@ from huggingface_hub import ModelCard, constants
 from local_hub import LocalHub, card_errors
 
 from stylevar_hf import StyleVARConfig
+from stylevar_hf.evaluation._checkpoints import own_fingerprint
+from stylevar_hf.evaluation.metrics import METRIC_NAMES
 from stylevar_hf.hub import CardFacts, Result, find_data_sources, make_card, read_results
 from stylevar_hf.hub.card_facts import architecture_facts, environment_facts
 from stylevar_hf.hub.model_card import PLACEHOLDER, with_repo_id, with_results
 from stylevar_hf.hub.published_cards import main, paper_results, published_cards
-from stylevar_hf.hub.results import results_table
+from stylevar_hf.hub.results import METRICS, results_table
 
 
 FOLDER = Path(__file__).parents[1] / "model_cards"
@@ -228,6 +231,28 @@ class TestResults:
         values = {"a": True, "b": float("nan"), "c": None, "d": {"mean": 1}}
         results = read_results(self.write(tmp_path, {"sets": {"s": {"means": {"model": values}}}}))
         assert [(one.metric, one.value) for one in results] == [("d", 1)]
+
+    def test_of_several_checkpoints_the_one_of_the_folder(self, tiny_model_dir, tmp_path, caplog):
+        folder = tmp_path / "second"
+        shutil.copytree(tiny_model_dir, folder)
+        names = {"first": "0" * 16, "other": own_fingerprint(str(folder)), "third": "1" * 16}
+        report = {
+            "settings": {"models": {name: {"fingerprint": found} for name, found in names.items()}},
+            "systems": {name: {"title": name, "kind": "model"} for name in names},
+            "sets": {"s": {"means": {name: {"ssim": place} for place, name in enumerate(names)}}},
+        }
+        own = [one.value for one in read_results(self.write(folder, report)) if one.system is None]
+        assert own == [1]  # the same weights, whatever the folder was called
+        (folder / "generation_config.json").write_text("{}")
+        with caplog.at_level("WARNING", logger="stylevar_hf"):
+            assert read_results(folder / "results.json") == []
+        assert "first, other, third, all of other weights" in caplog.text
+        folder = folder.rename(tmp_path / "third")
+        assert [one.value for one in read_results(folder / "results.json") if one.system is None] == [2]
+
+    def test_metrics_of_the_evaluation_are_known_to_the_hub(self):
+        known = {name for name, metric in METRICS.items() if metric.hub_id}
+        assert known == set(METRIC_NAMES) - {"style_loss", "content_loss"}
 
     def test_missing_file_and_broken_file(self, tmp_path):
         assert read_results(tmp_path / "results.json") == []

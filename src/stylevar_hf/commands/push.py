@@ -25,7 +25,7 @@ from .base import Command, add_reporting_arguments
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="a saved model, an adapter, or the output of a training")
     parser.add_argument("--repo-id", metavar="USER/NAME", required=True, help="the repository; made if missing")
-    parser.add_argument("--private", action="store_true", help="make a new repository private")
+    parser.add_argument("--private", action="store_true", help="make a new repository private, refuse a public one")
     parser.add_argument(
         "--adapter", action="store_true", help="publish the LoRA adapter in DIR (default: if DIR holds no model)"
     )
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the training data: procedural, omnistyle, imagepulse or ids on the Hub",
     )
     parser.add_argument("--max-shard-size", metavar="SIZE", default="5GB", help="split larger weights (default: 5GB)")
-    parser.add_argument("--revision", metavar="BRANCH", help="the branch to commit to (default: main)")
+    parser.add_argument("--revision", metavar="BRANCH", help="branch to commit to, made if missing (default: main)")
     parser.add_argument("--create-pr", action="store_true", help="open a pull request instead")
     parser.add_argument("--message", metavar="TEXT", help="the message of the commit")
     parser.add_argument("--token", help="a token that may write (default: HF_TOKEN or that of `hf auth login`)")
@@ -161,6 +161,7 @@ COMMAND = Command(
         "base_model": "--base-model",
         "license": "--license",
         "max_shard_size": "--max-shard-size",
+        "private": "--private",
         "revision": "--revision",
         "token": "--token",
         "exist_ok=True": "--overwrite",

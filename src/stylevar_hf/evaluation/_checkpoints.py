@@ -96,10 +96,11 @@ def describe_pipeline(pipeline: StyleVARPipeline) -> dict[str, Any]:
 def fingerprint(path: str) -> str:
     """A hash of a folder's weights and config, or a repository's commit on the Hub; of an adapter its base's too."""
     base = _base_of(path)
-    return _fingerprint_of_one(path) if base is None else f"{_fingerprint_of_one(path)} on {_fingerprint_of_one(base)}"
+    return own_fingerprint(path) if base is None else f"{own_fingerprint(path)} on {own_fingerprint(base)}"
 
 
-def _fingerprint_of_one(path: str) -> str:
+def own_fingerprint(path: str) -> str:
+    """As [`fingerprint`], of an adapter without its base."""
     if not os.path.isdir(path):
         name = "config.json" if _base_of(path) is None else "adapter_config.json"
         return str(extract_commit_hash(cached_file(path, name), None))
@@ -111,4 +112,4 @@ def _fingerprint_of_one(path: str) -> str:
     return digest.hexdigest()[:16]
 
 
-__all__ = ["common_processor", "describe_pipeline", "fingerprint"]
+__all__ = ["common_processor", "describe_pipeline", "fingerprint", "own_fingerprint"]

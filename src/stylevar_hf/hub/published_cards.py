@@ -43,7 +43,7 @@ _MEASURED = "measured"
 _BUNDLED = Path(bundled_checkpoint())
 
 # arXiv 2604.21052: AdaIN, the supervised and the reinforced model, on one A100 at 256x256.
-_METRICS = ("style_loss", "content_loss", "lpips", "ssim", "dreamsim", "clip", "seconds_per_image")
+_METRICS = ("style_loss", "content_loss", "lpips", "ssim", "dreamsim", "clip_similarity", "seconds_per_image")
 _PAPER = {
     "OmniStyle": {
         "AdaIN": (0.0625, 198.3, 0.7506, 0.1421, 0.6522, 0.6555, 0.0079),

@@ -179,11 +179,12 @@ def push_folder(
         repo_id (`str`):
             `user/name` of the repository; made if missing.
         private (`bool`, *optional*):
-            Whether a new repository is private; `None` leaves it to the account's default.
+            Whether a new repository is private; `None` leaves it to the account's default. With `True`, one that
+            exists must be private too.
         token (`str` or `bool`, *optional*):
             Token to authenticate with. Defaults to the one stored on this machine.
         revision (`str`, *optional*):
-            Branch to commit to. Defaults to the main branch.
+            Branch to commit to; made if missing. Defaults to the main branch.
         create_pr (`bool`, *optional*, defaults to `False`):
             Whether to open a pull request instead.
         commit_message, commit_description (`str`, *optional*):
@@ -199,7 +200,7 @@ def push_folder(
         `huggingface_hub.CommitInfo`
 
     Raises:
-        ValueError: If the folder cannot be published.
+        ValueError: If the folder cannot be published, or is to be private in a repository that is not.
         FileExistsError: If the repository holds files and `exist_ok` is `False`.
         HfHubHTTPError: If the Hub refuses.
     """
@@ -211,6 +212,15 @@ def push_folder(
         for notice in upload.notices:
             logger.warning(notice)
         api.create_repo(repo_id, private=private, exist_ok=True)
+        if private and not api.model_info(repo_id).private:  # `create_repo` leaves one that exists as it is
+            raise invalid(
+                "private",
+                "left out for a repository that everyone can see",
+                f"True for {repo_id}",
+                "Make it private in its settings on the Hub, or choose another name.",
+            )
+        if revision is not None and not create_pr and not revision.startswith("refs/"):
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
         present = api.list_repo_files(repo_id, revision=revision)
         if not exist_ok and (others := set(present) - _INITIAL_FILES):
             raise FileExistsError(

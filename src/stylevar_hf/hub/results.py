@@ -23,7 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult
+from transformers.utils import logging
 
+
+logger = logging.get_logger(__name__)
 
 PAPER_URL = "https://arxiv.org/abs/2604.21052"
 
@@ -45,7 +48,7 @@ METRICS = {
     "ssim": Metric("SSIM", True, 4, "ssim"),
     "psnr": Metric("PSNR (dB)", True, 2, "psnr"),
     "dreamsim": Metric("DreamSim", False, 4, "dreamsim"),
-    "clip": Metric("CLIP similarity", True, 4, "clip-image-similarity"),
+    "clip_similarity": Metric("CLIP similarity", True, 4, "clip-image-similarity"),
     "fid": Metric("FID", False, 2, "fid"),
     "artfid": Metric("ArtFID", False, 2, "artfid"),
     "cfsd": Metric("CFSD", False, 4, "cfsd"),
@@ -121,10 +124,11 @@ def read_results(path: str | os.PathLike, model: str | None = None) -> list[Resu
         path (`str` or `os.PathLike`):
             The file.
         model (`str`, *optional*):
-            The name of the checkpoint in the file. Defaults to the only one, or the first of several.
+            The name of the checkpoint in the file. Defaults to the only one; of several, to the one in the folder of
+            the file: the one with its fingerprint, or else with its name; if there is none, a warning says so.
 
     Returns:
-        `list[Result]`: Empty if the file is missing or holds nothing of these forms.
+        `list[Result]`: Empty if the file is missing or holds nothing of these forms, or of this checkpoint.
 
     Raises:
         ValueError: If the file is not JSON.
@@ -136,7 +140,30 @@ def read_results(path: str | os.PathLike, model: str | None = None) -> list[Resu
         report = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"`results` must be JSON, but got {path} ({error}). Evaluate again or remove it.") from error
-    return [*_of_sets(report, model), *_of_list(report)] if isinstance(report, Mapping) else []
+    if not isinstance(report, Mapping):
+        return []
+    model = _model_of_folder(report, path) if model is None else model
+    return [*_of_sets(report, model), *_of_list(report)]
+
+
+def _model_of_folder(report: Mapping[str, Any], path: Path) -> str | None:
+    """Of several checkpoints the one in the folder of the file, or "": no card may show another's figures."""
+    models = _mapping(_mapping(report.get("settings")).get("models"))
+    if len(models) < 2:
+        return None
+    from ..evaluation._checkpoints import own_fingerprint
+
+    folder = path.absolute().parent
+    own = own_fingerprint(str(folder))
+    # An adapter's is followed by that of its base.
+    alike = [name for name, one in models.items() if str(_mapping(one).get("fingerprint")).split(" on ")[0] == own]
+    if alike or folder.name in models:
+        return (alike or [folder.name])[0]
+    logger.warning(
+        f"{path} is not shown on the card: it holds {', '.join(models)}, all of other weights than {folder} and of "
+        "other names. Evaluate that checkpoint, or rename the folder."
+    )
+    return ""
 
 
 def _of_sets(report: Mapping[str, Any], model: str | None) -> Iterable[Result]:
