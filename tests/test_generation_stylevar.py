@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from test_modeling_stylevar import make_inputs, make_model
 from transformers import GenerationConfig
 
-from stylevar_hf import StyleVARCache, StyleVARForConditionalGeneration
+from stylevar_hf import StyleVARCache, StyleVARForConditionalGeneration, StyleVARReference
 from stylevar_hf.generation_stylevar import StyleVARLayerCache, filter_logits, legacy_attention_bias, sample_codes
 
 
@@ -277,6 +277,19 @@ class TestSampling:
         pair = make_pair(model)
         assert torch.equal(loaded.generate(*pair).sequences, model.generate(*pair, do_sample=False).sequences)
 
+    def test_generation_config_goes_before_the_models_and_after_the_arguments(self):
+        model = make_model()
+        model.generation_config = GenerationConfig(do_sample=True, top_k=1, num_return_sequences=2)
+        pair = make_pair(model)
+        two_greedy = model.generate(*pair, do_sample=False).sequences
+        assert len(two_greedy) == 4
+        assert torch.equal(model.generate(*pair).sequences, two_greedy)
+        given = GenerationConfig(num_return_sequences=1)  # what it leaves open, such as `top_k`, is the model's
+        assert torch.equal(model.generate(*pair, generation_config=given).sequences, two_greedy[::2])
+        three = model.generate(*pair, generation_config=given, num_return_sequences=3, top_k=0)
+        assert len(three.sequences) == 6
+        assert not torch.equal(three.sequences[::3], two_greedy[::2])
+
     def test_published_sampling_without_a_saved_generation_config(self, tmp_path):
         model = make_model()
         model.save_pretrained(tmp_path)
@@ -327,7 +340,13 @@ class TestBadInput:
             ({"top_k": 9.5}, "`top_k` must be 0 .* but got 9.5"),
             ({"num_return_sequences": 0}, "`num_return_sequences` must be a positive integer"),
             ({"num_return_sequences": 2.0}, "`num_return_sequences` must be a positive integer"),
+            ({"num_return_sequences": True}, "`num_return_sequences` must be a positive integer"),
+            ({"prefix_codes": torch.zeros(2, 5)}, "`prefix_codes` must be an int64 tensor, but got torch.float32"),
+            ({"prefix_codes": torch.zeros(2, 5).int()}, "`prefix_codes` must be an int64 tensor, but got torch.int32"),
+            ({"prefix_codes": [[0], [0]]}, "`prefix_codes` must be an int64 tensor, but got list"),
             ({"style_strength": -2.0}, r"`style_strength` must be in \[-1, 1\]"),
+            ({"style_strength": None}, "`style_strength` must be one number or one per pair, but got None"),
+            ({"style_strength": "strong"}, "`style_strength` must be one number or one per pair, but got 'strong'"),
             ({"generator": make_generators(1, 2, 3)}, r"one generator per image \(2\), but got 3"),
             ({"generator": 7}, "`generator` must be a `torch.Generator` or a list of them, but got int"),
         ],
@@ -350,6 +369,22 @@ class TestBadInput:
             model.generate(contents)
         with pytest.raises(ValueError, match="`content_pixel_values` or `content` must be given.* but got both"):
             model.generate(contents, styles, content=model.encode_content(contents))
+
+    def test_images_in_place_of_references(self):
+        model = make_model()
+        contents, styles = make_pair(model)
+        with pytest.raises(ValueError, match="`content` must be the result of `encode_content`, but got Tensor"):
+            model.generate(content=contents, style=styles)
+        with pytest.raises(
+            ValueError, match="`style` must be the result of `encode_style`, but got StyleVARReference"
+        ):
+            model.generate(contents, style=StyleVARReference())
+
+    def test_alphas_that_were_changed_to_another_number(self):
+        model = make_model()
+        model.config.blend_alphas = (0.5,) * 7
+        with pytest.raises(ValueError, match="`blend_alphas` must be one value per scale"):
+            model.generate(*make_pair(model))
 
     def test_images_of_another_ladder(self):
         model = make_model()

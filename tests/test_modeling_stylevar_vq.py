@@ -249,6 +249,7 @@ class TestBadInput:
             (torch.full((1, 3, 16, 16), 255.0), r"values in \[-1, 1\], but got values from 255 to 255"),
             (torch.full((1, 3, 16, 16), torch.nan), r"values in \[-1, 1\], but got values from nan"),
             (torch.zeros(1, 3, 16, 16, dtype=torch.uint8), "must be a floating-point tensor .* got torch.uint8"),
+            (np.zeros((1, 3, 16, 16), dtype=np.float32), "must be a floating-point tensor .* got ndarray"),
         ],
     )
     def test_pixels_that_do_not_fit(self, images, message):

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from numbers import Integral
 
 import torch
-from transformers import GenerationMixin
+from transformers import GenerationConfig, GenerationMixin
 from transformers.utils import ModelOutput
 
 from .configuration_stylevar import StyleVARConfig
@@ -359,12 +359,13 @@ class StyleVARGenerationMixin(GenerationMixin):
         *,
         content: StyleVARReference | None = None,
         style: StyleVARReference | None = None,
+        generation_config: GenerationConfig | None = None,
         do_sample: bool | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
         temperature: float | None = None,
         style_strength: float | Sequence[float] | torch.Tensor = 0.0,
-        num_return_sequences: int = 1,
+        num_return_sequences: int | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         prefix_codes: torch.LongTensor | None = None,
         callback_on_scale_end: Callable[[StyleVARScaleState], None] | None = None,
@@ -373,8 +374,9 @@ class StyleVARGenerationMixin(GenerationMixin):
         r"""
         Stylise: predict the target's codes scale by scale, all tokens of a scale at once (arXiv 2604.21052).
 
-        Arguments left at `None` are taken from `generation_config` (published: sampling, `top_k=900`, `top_p=0.96`,
-        `temperature=1.0`). `config.legacy_kv_duplication` chooses the published cached inference.
+        Arguments left at `None` are taken from `generation_config`, then from the model's (published: sampling,
+        `top_k=900`, `top_p=0.96`, `temperature=1.0`). `config.legacy_kv_duplication` chooses the published cached
+        inference.
 
         Args:
             content_pixel_values (`torch.FloatTensor` of shape `(B, 3, image_size, image_size)`, *optional*):
@@ -385,6 +387,8 @@ class StyleVARGenerationMixin(GenerationMixin):
                 Contents already encoded by `encode_content`.
             style ([`StyleVARReference`], *optional*):
                 Styles already encoded by `encode_style`.
+            generation_config (`GenerationConfig`, *optional*):
+                Gives `do_sample`, `top_k`, `top_p`, `temperature` and `num_return_sequences`; nothing else is read.
             do_sample (`bool`, *optional*):
                 Sample, or take the most likely code.
             top_k (`int`, *optional*):
@@ -395,8 +399,8 @@ class StyleVARGenerationMixin(GenerationMixin):
                 Divides the logits before the filters; positive.
             style_strength (`float` or sequence of `B` floats, *optional*, defaults to 0.0):
                 In [-1, 1]: shifts every alpha by half of it (clamped to [0.01, 0.99]), towards the style if positive.
-            num_return_sequences (`int`, *optional*, defaults to 1):
-                Images per pair; the pair is encoded once.
+            num_return_sequences (`int`, *optional*):
+                Images per pair, one unless `generation_config` says otherwise; the pair is encoded once.
             generator (`torch.Generator` or sequence of `B * num_return_sequences` of them, *optional*):
                 Source of randomness. With one generator per image, an image does not depend on its batch.
             prefix_codes (`torch.LongTensor` of shape `(B * num_return_sequences, T)`, *optional*):
@@ -413,15 +417,12 @@ class StyleVARGenerationMixin(GenerationMixin):
             ValueError: If an argument is out of range, an image is missing or does not fit, or batch sizes differ.
         """
         # 1. Check the arguments
-        do_sample = self._default("do_sample", do_sample)
-        top_k, top_p = self._default("top_k", top_k), self._default("top_p", top_p)
-        temperature = self._default("temperature", temperature)
+        configs = (generation_config, self.generation_config)
+        do_sample, top_k = _setting("do_sample", do_sample, configs), _setting("top_k", top_k, configs)
+        top_p, temperature = _setting("top_p", top_p, configs), _setting("temperature", temperature, configs)
+        num_return_sequences = _setting("num_return_sequences", num_return_sequences, configs)
         check_sampling(top_k, top_p, temperature, do_sample)
-        if not isinstance(num_return_sequences, Integral) or num_return_sequences < 1:
-            raise ValueError(
-                f"`num_return_sequences` must be a positive integer, but got {num_return_sequences!r}. "
-                "It counts the images of each pair."
-            )
+        check_num_return_sequences(num_return_sequences)
 
         batch_size = self._check_pair(content_pixel_values, style_pixel_values, content, style)
         _check_generators(generator, batch_size * num_return_sequences)
@@ -472,15 +473,15 @@ class StyleVARGenerationMixin(GenerationMixin):
             logits=torch.cat(all_logits, dim=1) if output_logits else None,
         )
 
-    def _default(self, name: str, value: bool | int | float | None) -> bool | int | float:
-        """An argument of `generate`, or what `generation_config` says, or the published value."""
-        value = getattr(self.generation_config, name) if value is None else value
-        return PUBLISHED_SAMPLING[name] if value is None else value
-
     def _check_prefix(self, prefix_codes: torch.LongTensor | None, num_images: int) -> int:
         """How many tokens are given, once it is sure that they are whole scales of every image."""
         if prefix_codes is None:
             return 0
+        if not isinstance(prefix_codes, torch.Tensor) or prefix_codes.dtype != torch.long:
+            found = getattr(prefix_codes, "dtype", type(prefix_codes).__name__)
+            raise ValueError(
+                f"`prefix_codes` must be an int64 tensor, but got {found}. Cut `sequences` after a scale."
+            )
         ends = [end for _, end in self.config.vq_config.scale_boundaries]
         if prefix_codes.ndim != 2 or len(prefix_codes) != num_images or prefix_codes.shape[1] not in [0, *ends]:
             raise ValueError(
@@ -509,6 +510,23 @@ class StyleVARGenerationMixin(GenerationMixin):
         if temperature is not None and temperature != 1.0:
             logits = logits / temperature
         return sample_codes(filter_logits(logits, top_k, top_p), generator)
+
+
+def _setting(
+    name: str, value: bool | int | float | None, configs: Sequence[GenerationConfig | None]
+) -> bool | int | float:
+    """An argument of `generate`, or what the first config says that says something, or the published value."""
+    for source in configs:
+        value = getattr(source, name, None) if value is None else value
+    return {**PUBLISHED_SAMPLING, "num_return_sequences": 1}[name] if value is None else value
+
+
+def check_num_return_sequences(number: int) -> None:
+    """Raise `ValueError` unless `number` is a positive integer."""
+    if not isinstance(number, Integral) or isinstance(number, bool) or number < 1:
+        raise ValueError(
+            f"`num_return_sequences` must be a positive integer, but got {number!r}. It counts the images of a pair."
+        )
 
 
 def _check_generators(generator: torch.Generator | Sequence[torch.Generator] | None, num_images: int) -> None:

@@ -46,6 +46,7 @@ from .generation_stylevar import (
     StyleVARLayerCache,
     StyleVARReference,
     StyleVARScoring,
+    check_num_return_sequences,
     score_codes,
 )
 from .modeling_stylevar_vq import StyleVARVQModel, check_pixel_values, eager_attention_forward
@@ -437,9 +438,16 @@ class StyleVARModel(StyleVARPreTrainedModel):
             `torch.FloatTensor` of shape `(1 or B, L, 1)`, float32.
 
         Raises:
-            ValueError: If a strength is outside [-1, 1], or there is not one per pair.
+            ValueError: If a strength is outside [-1, 1], or there is not one per pair, or not one alpha per scale.
         """
-        strength = torch.as_tensor(style_strength, dtype=torch.float32, device="cpu")
+        if len(self.config.blend_alphas) != self.config.num_scales:  # changed since the config was checked
+            self.config.validate_architecture()
+        try:
+            strength = torch.as_tensor(style_strength, dtype=torch.float32, device="cpu")
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"`style_strength` must be one number or one per pair, but got {style_strength!r}. 0 is as trained."
+            ) from error
         if strength.ndim > 1 or strength.numel() not in (1, batch_size):
             raise ValueError(
                 f"`style_strength` must be one number or one per pair ({batch_size}), but got {strength.numel()}. "
@@ -658,6 +666,7 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
             if codes is None:
                 encoded = self.vq_model.encode(pixel_values)
                 return encoded.codes, encoded.features
+            self.vq_model.check_codes(f"{role}_codes", codes)
             _check_batch(f"{role}_codes", len(codes), len(pixel_values))
             return codes, self.vq_model.cumulative_features(codes)
 
@@ -675,6 +684,11 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
                 raise ValueError(
                     f"`{role}_pixel_values` or `{role}` must be given, and not both, but got "
                     f"{'both' if pair[0] is not None else 'neither'}. `{role}` takes the result of `encode_{role}`."
+                )
+            if pair[0] is not None and getattr(pair[0], "embedding", None) is None:
+                raise ValueError(
+                    f"`{role}` must be the result of `encode_{role}`, but got {type(pair[0]).__name__} without an "
+                    f"embedding. Pass images as `{role}_pixel_values`."
                 )
             if pair[1] is not None:
                 check_pixel_values(f"{role}_pixel_values", pair[1], self.config.vq_config)
@@ -740,6 +754,7 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
                 f"`labels` or `target_pixel_values` must be given, and not both, but got {found}. "
                 "`labels` are codes such as `vq_model.encode(pixels).codes`."
             )
+        check_num_return_sequences(num_return_sequences)
         batch_size = self._check_pair(content_pixel_values, style_pixel_values, content, style)
         if labels is None:
             labels, _ = self._tokenize("target", target_pixel_values, None)

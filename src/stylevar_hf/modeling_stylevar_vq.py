@@ -99,7 +99,8 @@ def check_pixel_values(name: str, pixel_values: torch.Tensor, config: StyleVARVQ
     """
     expected = (config.num_channels, config.image_size, config.image_size)
     if not isinstance(pixel_values, torch.Tensor) or not pixel_values.is_floating_point():
-        found = getattr(pixel_values, "dtype", type(pixel_values).__name__)
+        is_tensor = isinstance(pixel_values, torch.Tensor)
+        found = pixel_values.dtype if is_tensor else type(pixel_values).__name__
         raise ValueError(
             f"`{name}` must be a floating-point tensor with values in [-1, 1], but got {found}. "
             "Use `StyleVARImageProcessor` to prepare images."
@@ -592,7 +593,7 @@ class StyleVARVQModel(StyleVARVQPreTrainedModel):
         if low < 0 or high >= size:
             raise ValueError(
                 f"`{name}` must be indices in [0, {size - 1}], but got values from {low} to {high}. "
-                "These codes come from another codebook."
+                "They are codes of another codebook, or stand for missing ones (-100), which no image has."
             )
 
     def forward(self, pixel_values: torch.Tensor) -> StyleVARVQOutput:
