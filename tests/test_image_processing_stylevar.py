@@ -203,6 +203,7 @@ class TestBadInput:
         (tmp_path / "empty.png").touch()
         cases = {
             tmp_path / "missing.png": "existing image file.*missing.png.*Check the path",
+            "data:image/png;base64," + "A" * 5000: r"existing image file.*data:image/png;base64,A+\.\.\.'",
             tmp_path: "image file, but got the folder.*Pass the files in it",
             tmp_path / "notes.png": "image file.*notes.png.*Pillow cannot read",
             tmp_path / "empty.png": "image file.*empty.png.*Pillow cannot read",
@@ -370,6 +371,10 @@ class TestPostprocess:
             (50, 20),
             (10, 60),
         ]
+        assert [image.size for image in processor.postprocess(pixel_values, target_sizes=torch.tensor(sizes))] == [
+            (50, 20),
+            (10, 60),
+        ]
         assert [a.shape for a in processor.postprocess(pixel_values, "np", sizes)] == [(20, 50, 3), (60, 10, 3)]
         assert [t.shape for t in processor.postprocess(pixel_values, "pt", sizes)] == [(3, 20, 50), (3, 60, 10)]
         assert processor.postprocess(pixel_values, output_size=(7, 9))[0].size == (9, 7)
@@ -404,7 +409,8 @@ class TestPostprocess:
         [
             ({"pixel_values": torch.zeros(3, 8, 8)}, r"`pixel_values` must be of shape \(batch, 3, height, width\)"),
             ({"pixel_values": torch.full((1, 3, 8, 8), torch.nan)}, "`pixel_values` must be free of NaN"),
-            ({"pixel_values": np.zeros((1, 3, 8, 8))}, "`pixel_values` must be a tensor, but got ndarray"),
+            ({"pixel_values": np.zeros((1, 3, 8, 8))}, "`pixel_values` must be a floating-point tensor, but got ndarray"),
+            ({"pixel_values": torch.zeros(1, 3, 8, 8).byte()}, "but got a tensor of torch.uint8"),
             ({"output_type": "jpg"}, "`output_type` must be one of"),
             ({"target_sizes": [(4, 4), (4, 4)]}, r"`target_sizes` must be one size per image \(1\), but got 2"),
             ({"target_sizes": [(4, 0)]}, r"`target_sizes` must be a pair \(height, width\) of positive integers"),

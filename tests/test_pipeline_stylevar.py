@@ -397,6 +397,11 @@ class TestSaving:
         assert loaded.dtype == torch.bfloat16
         assert loaded(photos[0], photos[1], seed=0).size == (32, 32)
 
+    def test_old_name_of_dtype_counts(self, folder):
+        load = StyleVARPipeline.from_pretrained
+        assert load(folder, device="cpu", torch_dtype=torch.bfloat16).dtype == torch.bfloat16
+        assert load(folder, device="cpu", torch_dtype="bfloat16", dtype="float32").dtype == torch.float32
+
     def test_folder_of_a_model_alone_gets_the_published_processing(self, pipe, photos, tmp_path):
         pipe.model.save_pretrained(tmp_path)
         loaded = StyleVARPipeline.from_pretrained(tmp_path, device="cpu")

@@ -112,9 +112,10 @@ def _read_bytes(source: str, name: str) -> bytes:
             raise _invalid(name, "a URL that can be downloaded", repr(source), mend) from error
         return response.content
     path = Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):  # not `Path.is_dir`, which raises if the name is too long, as an encoded picture would be
         raise _invalid(name, "an image file", f"the folder {source!r}", "Pass the files in it.")
-    if not path.is_file():
+    if not os.path.isfile(path):
+        source = source if len(source) <= 500 else f"{source[:500]}..."
         raise _invalid(name, "an existing image file or an http(s) URL", repr(source), "Check the path.")
     try:
         return path.read_bytes()
@@ -238,9 +239,11 @@ def _check_postprocess_arguments(
     """The rules of `StyleVARImageProcessor.postprocess`."""
     if output_type not in OUTPUT_TYPES:
         raise _invalid("output_type", f"one of {OUTPUT_TYPES}", repr(output_type), "Choose one.")
-    if not isinstance(pixel_values, torch.Tensor):
+    is_tensor = isinstance(pixel_values, torch.Tensor)
+    if not is_tensor or not pixel_values.is_floating_point():
         mend = "Pass what `generate` or `decode` return."
-        raise _invalid("pixel_values", "a tensor", type(pixel_values).__name__, mend)
+        found = f"a tensor of {pixel_values.dtype}" if is_tensor else type(pixel_values).__name__
+        raise _invalid("pixel_values", "a floating-point tensor", found, mend)
     if pixel_values.ndim != 4 or pixel_values.shape[1] != 3:
         mend = "Pass what `generate` or `decode` return."
         raise _invalid("pixel_values", "of shape (batch, 3, height, width)", f"{tuple(pixel_values.shape)}", mend)
@@ -428,18 +431,18 @@ class StyleVARImageProcessor(PilBackend):
         self,
         pixel_values: torch.Tensor,
         output_type: str = "pil",
-        target_sizes: Sequence[tuple[int, int]] | None = None,
+        target_sizes: Sequence[tuple[int, int]] | torch.Tensor | np.ndarray | None = None,
         output_size: tuple[int, int] | None = None,
     ) -> list[PIL.Image.Image] | list[np.ndarray] | list[torch.Tensor] | np.ndarray | torch.Tensor:
         """
         The model's pixels as pictures.
 
         Args:
-            pixel_values (`torch.Tensor` of shape `(batch, 3, height, width)`):
+            pixel_values (`torch.FloatTensor` of shape `(batch, 3, height, width)`):
                 Values in [-1, 1]; what lies outside is clipped.
             output_type (`str`, *optional*, defaults to `"pil"`):
                 `"pil"`, `"np"` (float32 in [0, 1], channels last) or `"pt"` (float32 in [0, 1], channels first).
-            target_sizes (`Sequence[tuple[int, int]]`, *optional*):
+            target_sizes (`Sequence[tuple[int, int]]`, or tensor or array of shape `(batch, 2)`, *optional*):
                 Height and width of each content picture before `preprocess`, upright. The result is brought back to
                 them: with `resize_mode="pad"` the padding is cut off first; with `"center_crop"` the margins are gone
                 for good, so the result gets the size of the part of the content that was kept.
@@ -455,6 +458,8 @@ class StyleVARImageProcessor(PilBackend):
         Raises:
             ValueError: If the shape, the values, the output type or the sizes do not fit.
         """
+        if isinstance(target_sizes, torch.Tensor | np.ndarray):
+            target_sizes = target_sizes.tolist()
         _check_postprocess_arguments(pixel_values, output_type, target_sizes, output_size)
         pixels = (pixel_values.detach().float() / 2 + 0.5).clamp(0, 1).cpu()
         resized = target_sizes is not None or output_size is not None

@@ -187,6 +187,9 @@ class StyleVARPipeline(Pipeline):
             ImportError: If there is an adapter and `peft` is not installed.
             OSError: If a file of the checkpoint is missing, or if it holds the published `.pth` files.
         """
+        if (old_name := kwargs.pop("torch_dtype", None)) is not None:  # as in `transformers.pipeline`
+            logger.warning_once("`torch_dtype` is deprecated! Use `dtype` instead!")
+            dtype = old_name if dtype == "auto" else dtype
         hub_kwargs = {name: kwargs[name] for name in HUB_OPTIONS if kwargs.get(name) is not None}
         model_kwargs = {name: value for name, value in kwargs.items() if name not in HUB_OPTIONS}
         # 1. The model, and the adapter on it
