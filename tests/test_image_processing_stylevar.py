@@ -409,7 +409,7 @@ class TestPostprocess:
         [
             ({"pixel_values": torch.zeros(3, 8, 8)}, r"`pixel_values` must be of shape \(batch, 3, height, width\)"),
             ({"pixel_values": torch.full((1, 3, 8, 8), torch.nan)}, "`pixel_values` must be free of NaN"),
-            ({"pixel_values": np.zeros((1, 3, 8, 8))}, "`pixel_values` must be a floating-point tensor, but got ndarray"),
+            ({"pixel_values": np.zeros((1, 3, 8, 8))}, "`pixel_values` must be a floating-point tensor.*ndarray"),
             ({"pixel_values": torch.zeros(1, 3, 8, 8).byte()}, "but got a tensor of torch.uint8"),
             ({"output_type": "jpg"}, "`output_type` must be one of"),
             ({"target_sizes": [(4, 4), (4, 4)]}, r"`target_sizes` must be one size per image \(1\), but got 2"),
