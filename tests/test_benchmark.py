@@ -25,6 +25,7 @@ from test_modeling_stylevar import make_inputs, make_model
 from stylevar_hf import StyleVARForConditionalGeneration, bundled_checkpoint
 from stylevar_hf.benchmark import (
     RoundToBfloat16,
+    _last_error,
     agreement,
     compare_speed,
     count_gflop,
@@ -175,6 +176,19 @@ class TestMeasure:
         assert [entry["dtype"] for entry in report["speedups"]] == list(dtypes)
 
 
+class TestFailedRun:
+    def test_says_the_whole_error(self):
+        traceback = "Loading: 100%\nTraceback (most recent call last):\n  File x\n"
+        assert _last_error(f"{traceback}OSError: no file\nhere.\nCheck it.\n") == "OSError: no file here. Check it."
+        chained = f"{traceback}KeyError: 1\n\nDuring handling\n\n{traceback}torch.OutOfMemoryError: full\n"
+        assert _last_error(chained) == "torch.OutOfMemoryError: full"
+        assert _last_error("Loading: 100%\n") == ""
+
+    def test_names_the_model(self, tmp_path):
+        with pytest.raises(ValueError, match=f"`--model` must run once .*{tmp_path} failed: OSError: .*no file named"):
+            measure(tmp_path)
+
+
 class TestCommand:
     def test_prints_a_table_or_json(self, tiny_model_dir, capsys, monkeypatch):
         arguments = ["benchmark", "--model", tiny_model_dir, "--repeats", "1", "--quiet"]
@@ -198,6 +212,11 @@ class TestCommand:
     def test_bad_combinations_exit_with_2(self, options, message, capsys):
         assert main(["benchmark", *options]) == 2
         assert message in capsys.readouterr().err
+
+    def test_missing_device_exits_with_2(self, capsys, monkeypatch):
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+        assert main(["benchmark", "--device", "mps"]) == 2
+        assert "`--device` must be present, but this machine has no 'mps'" in capsys.readouterr().err
 
     def test_checkout_without_dist_is_refused_at_once(self, tiny_model_dir, tmp_path, capsys, monkeypatch):
         monkeypatch.setattr("stylevar_hf.benchmark._peak_memory", lambda *_: pytest.fail("measured before the check"))

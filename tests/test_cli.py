@@ -468,7 +468,9 @@ class TestStylizeBadModel:
         return make
 
     def test_missing_folder(self, fails, tmp_path):
-        assert str(tmp_path / "nowhere") in fails(tmp_path / "nowhere")
+        rule = "`--model` must be the folder of a model, its id on the Hub, or one of stylevar-mini, "
+        assert f"{rule}stylevar-mini-grpo, but got '{tmp_path / 'nowhere'}'" in fails(tmp_path / "nowhere")
+        assert f"{rule}stylevar-mini-grpo, but got 'stylevar-mini-gpro'" in fails("stylevar-mini-gpro")
 
     def test_missing_key(self, fails, damaged):
         folder = damaged(lambda weights: weights.pop("model.token_projection.weight"))

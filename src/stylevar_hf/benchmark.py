@@ -347,8 +347,6 @@ def measure(
     """
     model_dir = find_checkpoint(model_dir)
     torch_device = torch.device(device)
-    if device != "cpu" and not getattr(torch, device).is_available():
-        raise ValueError(f"`--device` must be present, but this machine has no {device!r}. Use --device cpu.")
     if published:
         Published.check(*published)
     memory = {}
@@ -406,9 +404,15 @@ def _peak_memory(
     command = [sys.executable, "-m", "stylevar_hf.benchmark", json.dumps(arguments)]
     finished = subprocess.run(command, capture_output=True, text=True)
     if finished.returncode != 0:
-        reason = (finished.stderr.strip().splitlines() or [f"exit code {finished.returncode}"])[-1]
-        raise ValueError(f"`--model` must run once on this machine, but got: {reason}. Is there enough memory?")
+        reason = _last_error(finished.stderr) or f"exit code {finished.returncode}. Is there enough memory?"
+        raise ValueError(f"`--model` must run once on this machine, but {model_dir} failed: {reason}")
     return json.loads(finished.stdout.splitlines()[-1])
+
+
+def _last_error(stderr: str) -> str:
+    """What follows the last traceback: an error with the whole of its message, which may have several lines."""
+    errors = list(re.finditer(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt)\b", stderr, flags=re.MULTILINE))
+    return " ".join(stderr[errors[-1].start() :].split()) if errors else ""
 
 
 def _measure_memory(arguments: dict) -> float:

@@ -18,7 +18,7 @@ import json
 import sys
 
 from .base import Command, add_reporting_arguments, number
-from .models import add_model_argument
+from .models import add_model_argument, check_device
 
 
 _at_least_one = number(int, "a positive integer", lambda value: value >= 1)
@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("`--published-code` must come with `--model`, the same weights converted.")
     if args.clock == "process" and args.device != "cpu":
         raise ValueError("`--clock process` must come with `--device cpu`: it counts the seconds of the processor.")
+    check_device(args.device)
     from ..benchmark import measure
 
     report = measure(

@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .base import one_line
+
 
 if TYPE_CHECKING:
     from ..pipeline_stylevar import StyleVARPipeline
@@ -58,22 +60,34 @@ def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") 
     import torch
 
     from .._conversion_io import readable_model
-    from ..checkpoints import find_checkpoint
+    from ..checkpoints import MODELS, find_checkpoint
     from ..modeling_stylevar import StyleVARForConditionalGeneration
     from ..pipeline_stylevar import StyleVARPipeline, find_image_processor
+
+    check_device(device)
+    folder = find_checkpoint(model)
+    dtype = dtype if dtype == "auto" else getattr(torch, dtype)
+    try:
+        with readable_model("--model", folder):
+            load = StyleVARForConditionalGeneration.from_pretrained
+            network, info = load(folder, dtype=dtype, output_loading_info=True)
+            # An adapter may have none of its own; then its base's is taken.
+            image_processor = find_image_processor([(folder, {}), (network.config._name_or_path, {})])
+    except OSError as error:
+        rule = f"the folder of a model, its id on the Hub, or one of {', '.join(MODELS)}"
+        raise OSError(f"`--model` must be {rule}, but got {folder!r}. {one_line(error)}") from error
+    _check_weights(folder, info)
+    device = None if device == "auto" else device
+    return StyleVARPipeline(model=network, image_processor=image_processor, device=device)
+
+
+def check_device(device: str) -> None:
+    """Raise `ValueError` unless this machine has the device; `"auto"` and `"cpu"` every machine has."""
+    import torch
 
     missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
     if missing.get(device):
         raise ValueError(f"`--device` must be present, but this machine has no {device!r}. Use --device cpu.")
-    folder = find_checkpoint(model)
-    dtype = dtype if dtype == "auto" else getattr(torch, dtype)
-    with readable_model("--model", folder):
-        network, info = StyleVARForConditionalGeneration.from_pretrained(folder, dtype=dtype, output_loading_info=True)
-        # An adapter may have none of its own; then its base's is taken.
-        image_processor = find_image_processor([(folder, {}), (network.config._name_or_path, {})])
-    _check_weights(folder, info)
-    device = None if device == "auto" else device
-    return StyleVARPipeline(model=network, image_processor=image_processor, device=device)
 
 
 @contextmanager
