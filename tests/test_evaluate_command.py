@@ -26,6 +26,7 @@ from conftest import make_tiny_config
 
 from stylevar_hf import StyleVARForConditionalGeneration, StyleVARImageProcessor
 from stylevar_hf.cli import main
+from stylevar_hf.data import load_omnistyle
 
 
 FAST = "--metrics ssim style_colour --num-checks 2 --batch-size 4 --device cpu --quiet".split()
@@ -100,6 +101,21 @@ class TestEvaluate:
         }
         assert [point["style_strength"] for point in entry["trade_off"]["curves"]["other"]] == [-1, 0, 1]
         assert {path.parent.name for path in (tmp_path / "out" / ".eval_results").rglob("*.yaml")} == set(names)
+
+    def test_split_is_that_of_the_training(self, omnistyle, tiny_model_dir, tmp_path, capsys):
+        arguments = ("--model", tiny_model_dir, "--benchmark", f"omnistyle:{omnistyle}", *FAST, "--json")
+        found = {}
+        for name, split in (("default", ()), ("own", ("--validation-fraction", "0.5", "--split-seed", "3"))):
+            output = ("-o", tmp_path / name, "--baselines", "content")
+            found[name] = json.loads(evaluate(capsys, *arguments, *output, *split)[1])["sets"]["omnistyle"]
+        training = load_omnistyle(omnistyle, "validation", validation_fraction=0.5, seed=3)
+        assert {pair["content_id"] for pair in found["own"]["pairs"]} == set(training["content_id"])
+        assert found["own"]["source"].endswith("validation split (0.5 of the contents, split seed 3)")
+        assert found["default"]["source"].endswith("validation split (0.05 of the contents, split seed 0)")
+
+    def test_quiet_shows_no_bar_of_other_packages(self, tiny_model_dir, tmp_path, capsys):
+        arguments = ("--model", tiny_model_dir, "-o", tmp_path / "out", "--num-pairs", "1", "--baselines", *FAST)
+        assert evaluate(capsys, *arguments) == (0, "", "")
 
     def test_imagepulse_without_the_weights_of_adain(self, imagepulse, tiny_model_dir, tmp_path, capsys):
         arguments = ("--model", tiny_model_dir, "--benchmark", f"imagepulse:{imagepulse}", "-o", tmp_path / "out")

@@ -313,7 +313,20 @@ class MeanDistance:
         return {"fid": float(np.mean(distances))}
 
 
+class NotANumber(MeanDistance):
+    """A metric that does not work."""
+
+    def compute(self, reduction=None):
+        return {name: float("nan") if reduction is None else [0.0, *[float("nan")] * 4] for name in ("fid", "ssim")}
+
+
 class TestMetricsOfASet:
+    @pytest.mark.parametrize(("name", "what"), [("fid", "got nan for"), ("ssim", "got 4 values of 5 that are not")])
+    def test_values_that_are_no_numbers_are_not_a_result(self, name, what, rows, data, tmp_path, monkeypatch):
+        monkeypatch.setattr("stylevar_hf.evaluation._measuring.load_metric", lambda *_, **__: NotANumber())
+        found = run_evaluation(controls_only(data, tmp_path / "out", metrics=[name]), generators=[Copier(rows)])
+        assert what in found["not_computed"][0]["reason"] and name not in found["sets"]["held_out"]["means"]["copier"]
+
     def test_damaged_weights_are_named_and_the_rest_goes_on(self, rows, data, tmp_path):
         (tmp_path / "vgg19.pth").write_bytes(b"not weights")
         weights = {"style_loss": str(tmp_path / "vgg19.pth")}
@@ -432,6 +445,20 @@ class TestResume:
         assert again.painted == 0
         assert set(found["means"]) == {"oracle", "style"} and set(found["means"]["oracle"]) == {"style_texture"}
 
+    def test_times_are_those_of_the_device_that_painted_more(self, rows, data, tmp_path):
+        """Where a run went on with another one; a file of an older version names none."""
+        run_evaluation(controls_only(data, tmp_path / "out"), generators=[Oracle(rows)])
+        file = tmp_path / "out" / "outputs" / "held_out" / "oracle" / "times.json"
+        here = json.loads(file.read_text())["batches"]
+        other = [{"images": 2, "seconds": 100.0, "device": "other"}, {"images": 2, "seconds": 300.0}]
+        file.write_text(json.dumps({"batches": [*other, *here]}))
+        config = controls_only(data, tmp_path / "out", resume=True)
+        time = run_evaluation(config, generators=[Oracle(rows)])["sets"]["held_out"]["seconds_per_image"]["oracle"]
+        assert (time["num_batches"], time["device"]) == (2, here[0]["device"]) and time["high"] < 50
+        file.write_text(json.dumps({"batches": [*here, *other[:1] * 3]}))
+        time = run_evaluation(config, generators=[Oracle(rows)])["sets"]["held_out"]["seconds_per_image"]["oracle"]
+        assert (time["median"], time["num_batches"], time["device"]) == (50, 3, "other")
+
     def test_pictures_that_are_painted_again_are_measured_again(self, rows, data, tmp_path):
         run_evaluation(controls_only(data, tmp_path / "out"), generators=[Oracle(rows)])
         (tmp_path / "out" / "outputs" / "held_out" / "oracle" / "00000.png").unlink()
@@ -500,6 +527,29 @@ class TestEvaluationConfig:
     def test_refuses_bad_arguments(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             EvaluationConfig(**{"benchmark": "procedural", "output_dir": "out", **arguments})
+
+    @pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
+    def test_folder_that_is_no_checkpoint_is_refused_before_anything_is_painted(
+        self, missing, tiny_model_dir, data, tmp_path
+    ):
+        """Without a config transformers would go on with the default one."""
+        shutil.copytree(tiny_model_dir, tmp_path / "model")
+        (tmp_path / "model" / missing).unlink()
+        config = EvaluationConfig(data, tmp_path / "out", models=[str(tmp_path / "model")])
+        with pytest.raises(OSError, match=f"`models` must be folders.*{missing}"):
+            run_evaluation(config)
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize("place", ["token_cross_entropies", "evaluate_identity"])
+    def test_too_little_memory_is_one_line(self, place, pipe, tiny_model_dir, data, tmp_path, monkeypatch):
+        def fails(*_, **__):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        monkeypatch.setattr(f"stylevar_hf.evaluation.runner.{place}", fails)
+        options = {"metrics": ["cross_entropy"], "baselines": [], **FAST}
+        config = EvaluationConfig(data, tmp_path / "out", models=[tiny_model_dir], **options)
+        with pytest.raises(ValueError, match="`batch_size` must be small enough for the memory, but got 2"):
+            run_evaluation(config, load=lambda model: pipe)
 
     def test_nothing_to_evaluate_is_refused(self, tmp_path):
         with pytest.raises(ValueError, match="`models` must be one checkpoint or more"):

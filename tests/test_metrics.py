@@ -365,6 +365,10 @@ class TestMissingWeights:
         with pytest.raises(MetricUnavailable, match="'artfid' needs the weights alexnet-.*`lpips_weights` is 'gone'"):
             load_metric("artfid", weights=weights, lpips_weights="gone", cache_dir=tmp_path)
 
+    def test_one_folder_may_hold_both_files_of_artfid(self, weights, tmp_path):
+        metric = load_metric("artfid", weights=weights, net="squeeze", local_files_only=True, cache_dir=tmp_path)
+        assert metric.lpips_weights is None
+
     def test_download_that_fails(self, tmp_path, monkeypatch):
         import huggingface_hub
 
@@ -529,6 +533,13 @@ class TestFrechet:
         root = sqrtm(covariances[0] @ covariances[1]).real
         mean = (a.mean(0) - b.mean(0)).square().sum().item()
         assert value == pytest.approx(mean + np.trace(sum(covariances) - 2 * root), rel=1e-4)
+
+    @pytest.mark.parametrize("name", ["ssim", "fid"])
+    def test_none_at_all(self, name, load):
+        metric = load(name)
+        metric.add_batch(predictions=[], references=[])
+        with pytest.raises(ValueError, match="`predictions` must be one picture or more"):
+            metric.compute()
 
     def test_too_few(self, load):
         images = make_arrays(1, 80, 80)

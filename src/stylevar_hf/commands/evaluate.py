@@ -97,6 +97,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ID",
         help="the data's id on the Hub, for .eval_results (default: omnistyle's; none)",
     )
+    parser.add_argument(
+        "--validation-fraction",
+        type=number(float, "a number between 0 and 1", lambda x: 0 < x < 1),
+        default=0.05,
+        metavar="X",
+        help="share of the contents of omnistyle and imagepulse that training held out (default: 0.05)",
+    )
+    parser.add_argument(
+        "--split-seed", type=seed, default=0, metavar="N", help="which contents training held out (default: 0)"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the run in OUT")
     parser.add_argument(
         "--allow-missing", action="store_true", help="leave out pairs with missing or broken pictures, and say so"
@@ -151,6 +161,8 @@ def _config(args: argparse.Namespace) -> "EvaluationConfig":
         seed=args.seed,
         gallery_rows=args.gallery_rows,
         hub_dataset=args.hub_dataset,
+        validation_fraction=args.validation_fraction,
+        split_seed=args.split_seed,
         resume=args.resume,
         allow_missing=args.allow_missing,
     )

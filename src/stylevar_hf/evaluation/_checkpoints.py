@@ -21,7 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers.utils import cached_file, find_adapter_config_file
+from transformers.utils import (
+    SAFE_WEIGHTS_INDEX_NAME,
+    SAFE_WEIGHTS_NAME,
+    WEIGHTS_INDEX_NAME,
+    WEIGHTS_NAME,
+    cached_file,
+    find_adapter_config_file,
+)
 from transformers.utils.hub import extract_commit_hash
 
 from ..configuration_stylevar import StyleVARConfig
@@ -30,6 +37,7 @@ from ..image_processing_stylevar import StyleVARImageProcessor
 from ..pipeline_stylevar import StyleVARPipeline, find_image_processor
 
 
+WEIGHT_FILES = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, WEIGHTS_NAME, WEIGHTS_INDEX_NAME)
 # What a result depends on beside the weights.
 CONFIG_FILES = ("adapter_config.json", "config.json", "generation_config.json")
 
@@ -72,8 +80,17 @@ def _read_processor(path: str) -> tuple[int, StyleVARImageProcessor]:
     """Image size and image processing of a checkpoint or an adapter, as the pipeline has them, without weights."""
     base = _base_of(path)
     side = StyleVARConfig.from_pretrained(base or path).image_size
+    _check_complete(base or path)
     processor = find_image_processor([(place, {}) for place in (path, base) if place is not None])
     return side, processor or StyleVARImageProcessor(size={"height": side, "width": side})
+
+
+def _check_complete(path: str) -> None:
+    """Raises `OSError` where there is no config, for which transformers would take the default one, or no weights."""
+    if cached_file(path, "config.json") is None:
+        raise OSError(f"{path} has no config.json. Name the folder or repository of a model.")
+    if os.path.isdir(path) and not any(Path(path, file).is_file() for file in WEIGHT_FILES):
+        raise OSError(f"{path} has a config.json, but no {SAFE_WEIGHTS_NAME}. Save the model there.")
 
 
 def _base_of(path: str) -> str | None:
@@ -84,13 +101,17 @@ def _base_of(path: str) -> str | None:
 
 def describe_pipeline(pipeline: StyleVARPipeline) -> dict[str, Any]:
     """With what a checkpoint painted."""
-    device = pipeline.device
     generation = pipeline.model.generation_config
     return {
         "dtype": str(pipeline.model.dtype).removeprefix("torch."),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": device_name(pipeline.device),
         "sampling": {name: getattr(generation, name) for name in ("do_sample", "top_k", "top_p", "temperature")},
     }
+
+
+def device_name(device: torch.device) -> str:
+    """What times are of: the model of a GPU, or the kind of another device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def fingerprint(path: str) -> str:
@@ -112,4 +133,4 @@ def own_fingerprint(path: str) -> str:
     return digest.hexdigest()[:16]
 
 
-__all__ = ["common_processor", "describe_pipeline", "fingerprint", "own_fingerprint"]
+__all__ = ["common_processor", "describe_pipeline", "device_name", "fingerprint", "own_fingerprint"]

@@ -163,10 +163,17 @@ def _compute(
         columns = {name: pairs.pictures(sources[name], chunk) for name in metric.inputs if name != "predictions"}
         metric.add_batch(predictions=images, **columns)
     if not measure.per_image:
-        return float(metric.compute()[measure.name])
+        value = float(metric.compute()[measure.name])
+        if not np.isfinite(value):
+            raise ValueError(f"`{measure.name}` must be finite, but got {value} for {system.name}. Check its weights.")
+        return value
     values = [float(value) for value in metric.compute(reduction="none")[measure.name]]
     if not np.isfinite(values).all():
-        raise ValueError(f"`{measure.name}` must be finite, but got {values} for {system.name}. Check its weights.")
+        count = np.count_nonzero(~np.isfinite(values))
+        raise ValueError(
+            f"`{measure.name}` must be finite, but got {count} values of {len(values)} that are not, for "
+            f"{system.name}. Check its weights."
+        )
     return values
 
 

@@ -14,6 +14,7 @@
 """Painting the pairs of a set with one system, batch by batch, with times; what is there already is kept."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -44,12 +45,14 @@ def paint(
     rows: Sequence[int],
     batch_size: int,
     bar: tqdm,
+    device: str,
 ) -> None:
     """
     Paints what is missing of these rows into the folder.
 
     The first batch is painted once more before, unseen and untimed: a first call loads kernels and fills caches. A
-    time is that of a whole batch, pictures in memory to pictures in memory, divided by its size.
+    time is that of a whole batch, pictures in memory to pictures in memory, divided by its size, and is kept with the
+    name of the device: another one may go on with the run.
 
     Raises:
         ValueError: If the generator returns anything but one picture per pair, or memory runs out.
@@ -73,7 +76,7 @@ def paint(
         for row, image in zip(chunk, images, strict=True):
             fitted = fit(pairs.processor, image, f"output of {system.name}")
             folder.save_output(pairs.name, system.name, row, fitted)
-        times.append({"images": len(chunk), "seconds": seconds})
+        times.append({"images": len(chunk), "seconds": seconds, "device": device})
         folder.update(folder.times(pairs.name, system.name), {"batches": times})
         bar.update(len(chunk))
 
@@ -90,21 +93,27 @@ def _timed(generator: Generator, contents: list, styles: list, seeds: list[int])
     return images, time.perf_counter() - start
 
 
-def seconds_per_image(folder: RunFolder, set_name: str, system: str) -> dict[str, float | int] | None:
+def seconds_per_image(folder: RunFolder, set_name: str, system: str) -> dict[str, float | int | str | None] | None:
     """
-    Median and quartiles over batches of the seconds per image, of full batches alone where there are any.
+    Median and quartiles over batches of the seconds per image, of full batches alone where there are any. Where a run
+    was resumed on another device, those of the one that painted more.
 
     Returns:
-        `dict` with `median`, `low` and `high` (the quartiles), `batch_size` and `num_batches`; `None` if nothing was
-        timed.
+        `dict` with `median`, `low` and `high` (the quartiles), `batch_size`, `num_batches` and `device`; `None` if
+        nothing was timed.
     """
     batches = folder.read(folder.times(set_name, system)).get("batches", [])
     if not batches:
         return None
+    painted = Counter()
+    for batch in batches:
+        painted[batch.get("device")] += batch["images"]
+    device = painted.most_common(1)[0][0]
+    batches = [batch for batch in batches if batch.get("device") == device]
     size = max(batch["images"] for batch in batches)
     full = [batch["seconds"] / size for batch in batches if batch["images"] == size]
     low, median, high = np.quantile(full, [0.25, 0.5, 0.75]).tolist()
-    return {"median": median, "low": low, "high": high, "batch_size": size, "num_batches": len(full)}
+    return {"median": median, "low": low, "high": high, "batch_size": size, "num_batches": len(full), "device": device}
 
 
 __all__ = ["paint", "rows_to_paint", "seconds_per_image"]

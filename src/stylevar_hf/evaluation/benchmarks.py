@@ -25,7 +25,8 @@ The sets of pairs that checkpoints are judged on.
 Every picture is decoded once before anything is painted, so that a broken one stops the run at its start.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,7 +49,7 @@ BENCHMARKS = ("procedural", "omnistyle", "imagepulse", "unpaired", "styleid", "t
 PROCEDURAL_SETS = ("in_distribution", "near_distribution", "out_of_distribution")
 STYLEID_SIZES = (20, 40)
 DEFAULT_NUM_PAIRS = 200
-# The split of the loaders' and trainers' defaults: another one would judge on contents that training has seen.
+# The split of the loaders' and trainers' defaults. A checkpoint does not say with which it was trained.
 VALIDATION_FRACTION, SPLIT_SEED = 0.05, 0
 FORMS = (
     "procedural, omnistyle:ROOT, imagepulse:ROOT, unpaired:CONTENTS,STYLES, styleid:CONTENTS,STYLES or triplets:DIR"
@@ -124,6 +125,8 @@ def load_benchmark(
     seed: int = 0,
     allow_missing: bool = False,
     progress: bool = False,
+    validation_fraction: float = VALIDATION_FRACTION,
+    split_seed: int = SPLIT_SEED,
 ) -> list[BenchmarkSet]:
     """
     The sets of a benchmark, every picture of which can be decoded.
@@ -140,19 +143,28 @@ def load_benchmark(
         allow_missing (`bool`, *optional*, defaults to `False`):
             Leave out what is missing or broken, and say so, instead of stopping.
         progress (`bool`, *optional*, defaults to `False`):
-            Show a progress bar on stderr.
+            Show progress bars on stderr.
+        validation_fraction (`float`, *optional*, defaults to 0.05), split_seed (`int`, *optional*, defaults to 0):
+            Which contents of `omnistyle` and `imagepulse` are held out; those of the training.
 
     Raises:
         ValueError: If a folder is missing, empty or has gaps, or a picture cannot be used (the message lists them).
     """
     kind, folders = parse_benchmark(spec)
     if kind == "procedural":
-        return [_procedural(name, num_pairs or DEFAULT_NUM_PAIRS, seed, image_size) for name in PROCEDURAL_SETS]
+        with _bars_of_datasets(progress):
+            return [_procedural(name, num_pairs or DEFAULT_NUM_PAIRS, seed, image_size) for name in PROCEDURAL_SETS]
     if kind in ("unpaired", "styleid"):
         found = _two_folders(kind, folders, num_pairs, seed)
     else:
-        load = {"omnistyle": _omnistyle, "imagepulse": _imagepulse, "triplets": _triplets}[kind]
-        found = _choose(load(folders[0], allow_missing, progress), num_pairs or DEFAULT_NUM_PAIRS, seed)
+        split = (validation_fraction, split_seed)
+        if kind == "triplets":
+            loaded = _triplets(folders[0], allow_missing)
+        elif kind == "omnistyle":
+            loaded = _omnistyle(folders[0], allow_missing, split)
+        else:
+            loaded = _imagepulse(folders[0], allow_missing, split, progress)
+        found = _choose(loaded, num_pairs or DEFAULT_NUM_PAIRS, seed)
     return [_without_broken(found, allow_missing, progress)]
 
 
@@ -162,25 +174,38 @@ def _procedural(name: str, num_pairs: int, seed: int, image_size: int) -> Benchm
     return BenchmarkSet(name, dataset, source)
 
 
-def _omnistyle(root: str, allow_missing: bool, progress: bool) -> BenchmarkSet:
+@contextmanager
+def _bars_of_datasets(shown: bool) -> Iterator[None]:
+    """`datasets` shows its progress bars unless it is told not to."""
+    were_shown = datasets.is_progress_bar_enabled()
+    if not shown:
+        datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if were_shown:
+            datasets.enable_progress_bars()
+
+
+def _omnistyle(root: str, allow_missing: bool, split: tuple[float, int]) -> BenchmarkSet:
     folder = existing_folder("benchmark", root)
-    found = _held_out("omnistyle", scan_omnistyle(folder), folder, allow_missing)
+    found = _held_out("omnistyle", scan_omnistyle(folder), folder, allow_missing, split)
     return replace(found, hub_dataset="StyleXX/OmniStyle-150k")
 
 
-def _imagepulse(root: str, allow_missing: bool, progress: bool) -> BenchmarkSet:
+def _imagepulse(root: str, allow_missing: bool, split: tuple[float, int], progress: bool) -> BenchmarkSet:
     folder, scan = existing_folder("benchmark", root), Scan()
     for archive in (archives := find_archives(folder)):
         scan_folder(extract_archive(archive, progress=progress), scan, prefix=archive_name(archive, folder))
     if not archives:
         scan_folder(folder, scan)
-    return _held_out("imagepulse", scan, folder, allow_missing)
+    return _held_out("imagepulse", scan, folder, allow_missing, split)
 
 
-def _held_out(name: str, scan: Scan, root: Path, allow_missing: bool) -> BenchmarkSet:
+def _held_out(name: str, scan: Scan, root: Path, allow_missing: bool, split: tuple[float, int]) -> BenchmarkSet:
     left_out = _left_out(scan, root, allow_missing)
-    dataset = dataset_from_scan(scan, root, "validation", VALIDATION_FRACTION, SPLIT_SEED, streaming=False)
-    source = f"{root}, validation split ({VALIDATION_FRACTION:.0%} of the contents, split seed {SPLIT_SEED})"
+    dataset = dataset_from_scan(scan, root, "validation", *split, streaming=False)
+    source = f"{root}, validation split ({split[0]:.3g} of the contents, split seed {split[1]})"
     return BenchmarkSet(name, dataset, source, left_out=left_out)
 
 
@@ -196,7 +221,7 @@ def _left_out(scan: Scan, root: Path, allow_missing: bool) -> tuple[str, ...]:
     return tuple(str(problem) for problem in errors)
 
 
-def _triplets(root: str, allow_missing: bool, progress: bool) -> BenchmarkSet:
+def _triplets(root: str, allow_missing: bool) -> BenchmarkSet:
     folder = existing_folder("benchmark", root)
     if all((folder / column).is_dir() for column in IMAGE_COLUMNS):
         scan = scan_folders(folder)

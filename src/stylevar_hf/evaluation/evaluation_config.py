@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ..data._messages import invalid
 from ._inputs import check_count
-from .benchmarks import parse_benchmark
+from .benchmarks import SPLIT_SEED, VALIDATION_FRACTION, parse_benchmark
 from .measures import choose_measures
 from .systems import BASELINE_NAMES, list_systems
 
@@ -69,6 +69,9 @@ class EvaluationConfig:
             The id under which `.eval_results` names the data, where they are your own.
         resume (`bool`, *optional*, defaults to `False`):
             Go on with the run in `output_dir`. Metrics, baselines, strengths and weights may be others than before.
+        validation_fraction (`float`, *optional*, defaults to 0.05), split_seed (`int`, *optional*, defaults to 0):
+            Which contents of `omnistyle` and `imagepulse` are held out: those of the training, if it had others, or
+            the checkpoint is judged on contents that it was trained on.
         allow_missing (`bool`, *optional*, defaults to `False`):
             Leave out pairs with a missing or broken picture.
 
@@ -95,6 +98,8 @@ class EvaluationConfig:
     gallery_rows: int = 8
     hub_dataset: str | None = None
     resume: bool = False
+    validation_fraction: float = VALIDATION_FRACTION
+    split_seed: int = SPLIT_SEED
     allow_missing: bool = False
 
     def __post_init__(self):
@@ -102,6 +107,11 @@ class EvaluationConfig:
         for name in ("num_checks", "batch_size", "num_resamples", "gallery_rows"):
             check_count(name, getattr(self, name))
         check_count("seed", self.seed, minimum=0)
+        check_count("split_seed", self.split_seed, minimum=0)
+        if not 0 < self.validation_fraction < 1:
+            raise invalid(
+                "validation_fraction", "in (0, 1)", self.validation_fraction, "The trainers' default is 0.05."
+            )
         if self.num_pairs is not None:
             check_count("num_pairs", self.num_pairs)
         choose_measures(self.metrics, has_target=True)

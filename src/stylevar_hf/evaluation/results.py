@@ -29,7 +29,7 @@ The file, format 1:
     "pairs": [{"content_id", "style_id", "seed", "swapped_with"}],
     "means": {SYSTEM: {MEASURE: {"mean", "low", "high"}}},      95% interval; null where there is none
     "differences": {SYSTEM: {OTHER: {MEASURE: {"mean", "low", "high", "verdict"}}}},  system minus other, pair by pair
-    "seconds_per_image": {SYSTEM: {"median", "low", "high", "batch_size", "num_batches"}},  low, high: quartiles
+    "seconds_per_image": {SYSTEM: {"median", "low", "high", "batch_size", "num_batches", "device"}},       quartiles
     "trade_off": {"num_pairs", "curves": {MODEL: [{"style_strength", "means": {MEASURE: ...}}]},
                   "points": {SYSTEM: {MEASURE: ...}}},          null without a sweep
     "strength": {MODEL: {...}}           [`StrengthReport`]

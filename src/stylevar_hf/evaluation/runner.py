@@ -28,10 +28,10 @@ from tqdm import tqdm
 
 from .. import __version__
 from ..data._messages import invalid
-from ._checkpoints import common_processor, describe_pipeline, fingerprint
+from ._checkpoints import common_processor, describe_pipeline, device_name, fingerprint
 from ._inputs import batches
 from ._measuring import Jobs, measure_metric, measure_pictures, store_values, stored_values
-from ._painting import paint, rows_to_paint, seconds_per_image
+from ._painting import OUT_OF_MEMORY, paint, rows_to_paint, seconds_per_image
 from ._pairs import PairSet
 from ._run_folder import RunFolder, check_free, digest
 from .baselines import BaselineUnavailable, Generator, PipelineGenerator, get_baseline
@@ -150,6 +150,8 @@ class _Run:
             config.seed,
             config.allow_missing,
             self.progress,
+            config.validation_fraction,
+            config.split_seed,
         )
         self.pairs = [PairSet(one, self.processor, config.seed) for one in sets]
         self.measures = {pairs.name: self._choose(pairs.has_target) for pairs in self.pairs}
@@ -218,7 +220,8 @@ class _Run:
         for pairs in self.pairs:
             if weights is not None:  # they loaded
                 self.folder.update(self.folder.times(pairs.name, system.name), {"weights": weights})
-            paint(self.folder, pairs, system, generator, rows[pairs.name], self.config.batch_size, self.bar)
+            device = device_name(torch.device(self._device()))
+            paint(self.folder, pairs, system, generator, rows[pairs.name], self.config.batch_size, self.bar, device)
 
     def _check_weights(self, pairs: PairSet, system: System, weights: str | None) -> None:
         """Refuses to go on with pictures that a baseline painted with other weights."""
@@ -230,6 +233,16 @@ class _Run:
             raise invalid("weights", f"those of the pictures of {system.title}, {there}", weights, mend)
 
     def _paint_model(self, name: str) -> None:
+        """[`~_Run._use_model`]; without memory for the model or its cross-entropies the run ends in one line."""
+        failed = False
+        try:
+            self._use_model(name)
+        except torch.OutOfMemoryError:
+            failed = True
+        if failed:  # not in `except`, as in `_painting`
+            raise ValueError(OUT_OF_MEMORY.format(self.config.batch_size))
+
+    def _use_model(self, name: str) -> None:
         """All that needs a checkpoint, so that it is loaded once: pictures, cross-entropies, checks."""
         systems = [system for system in self.systems if system.model == name]
         entropies = [pairs for pairs in self.pairs if self._missing_entropies(pairs, systems)]
@@ -248,7 +261,8 @@ class _Run:
                     pipeline, name, self.config.batch_size, style_strength=system.style_strength
                 )
                 rows = self._rows(pairs, system)
-                paint(self.folder, pairs, system, generator, rows, self.config.batch_size, self.bar)
+                device = "" if pipeline is None else device_name(pipeline.device)  # "": there is nothing to paint
+                paint(self.folder, pairs, system, generator, rows, self.config.batch_size, self.bar, device)
         for pairs in entropies:
             self._measure_entropies(pipeline, pairs, systems)
         if checks.get("num_checks") != self.config.num_checks:

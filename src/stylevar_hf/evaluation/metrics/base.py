@@ -171,6 +171,8 @@ class ImageMetric(evaluate.Metric, abc.ABC):
 
     def _same_size_batches(self, *columns: Sequence[PIL.Image.Image]) -> Iterator[list[torch.Tensor]]:
         """Neighbours of one size, at most `batch_size`, as tensors `(B, 3, H, W)` in [0, 1] on the device."""
+        if not columns[0]:
+            raise invalid("predictions", f"one picture or more for the metric {self.key!r}", "none", "Add some.")
         rows = zip(*columns, strict=True)
         for _, alike in itertools.groupby(rows, key=lambda row: [picture.size for picture in row]):
             for batch in _batched(alike, self.batch_size):

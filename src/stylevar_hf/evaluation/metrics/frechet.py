@@ -56,7 +56,7 @@ def frechet_distance(features: torch.Tensor, references: torch.Tensor) -> float:
     # a D x D matrix, most of whose eigenvalues are rounding when there are fewer pictures than dimensions.
     shared = torch.linalg.svdvals(roots[0] @ roots[1].T).sum()
     value = difference.square().sum() + sum(root.square().sum() for root in roots) - 2 * shared
-    return max(0.0, value.item())
+    return value.clamp(min=0).item()  # a NaN stays one
 
 
 def _covariance_root(features: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,8 @@
 # limitations under the License.
 """ArtFID of images, contents and styles."""
 
+from pathlib import Path
+
 import evaluate
 
 from stylevar_hf.data._messages import invalid
@@ -70,8 +72,10 @@ class ArtFID(ImageMetric):
 
     def _load(self):
         path = find_hub_weights(self.key, ART_REPOSITORY, ART_FILE, ART_URL, self.weights, self.local_files_only)
-        file = PERCEPTUAL_WEIGHT_FILES[self.net]
-        lpips_path = find_weights(self.key, file, self.lpips_weights, self.local_files_only, option="lpips_weights")
+        file, place = PERCEPTUAL_WEIGHT_FILES[self.net], self.lpips_weights
+        if place is None and self.weights is not None and Path(self.weights).expanduser().joinpath(file).is_file():
+            place = self.weights  # a folder with both
+        lpips_path = find_weights(self.key, file, place, self.local_files_only, option="lpips_weights")
         self._network = ArtInception(path).to(self.device)
         self._lpips = LPIPSReward(self.net, weights=lpips_path)
         self._lpips.prepare(self.device)
