@@ -40,6 +40,7 @@ from trl import TrlParser
 
 from stylevar_hf import StyleVARImageProcessor, StyleVARVQConfig, StyleVARVQModel
 from stylevar_hf.data import load_imagepulse, load_omnistyle, split_by_content
+from stylevar_hf.training.initialization import load_tokenizer
 from stylevar_hf.training.vq_config import StyleVARVQTrainerConfig
 from stylevar_hf.training.vq_trainer import StyleVARVQTrainer
 
@@ -96,12 +97,9 @@ def build_model(arguments: ModelArguments) -> StyleVARVQModel:
             "--patch_nums for another ladder, --model to train on with the same one."
         )
     if arguments.model is not None:
-        return StyleVARVQModel.from_pretrained(arguments.model)
+        return load_tokenizer(arguments.model)
     if arguments.init_from is not None:
-        saved = StyleVARVQConfig.from_pretrained(arguments.init_from)
-        ladder = arguments.patch_nums or saved.patch_nums
-        config = StyleVARVQConfig(**{**saved.to_dict(), "patch_nums": ladder})
-        return StyleVARVQModel.from_pretrained(arguments.init_from, config=config)
+        return load_tokenizer(arguments.init_from, arguments.patch_nums)
     sizes = {name: getattr(arguments, name) for name in ModelArguments.__dataclass_fields__}
     del sizes["model"], sizes["init_from"]
     sizes["patch_nums"] = sizes["patch_nums"] or (1, 2, 3, 4, 5, 6, 8)

@@ -27,7 +27,8 @@ import pytest
 import torch
 from conftest import make_tiny_config
 from safetensors import SafetensorError
-from transformers import ResNetConfig, ResNetModel
+from safetensors.torch import load_file, save_file
+from transformers import ResNetConfig, ResNetModel, TrainingArguments
 
 from stylevar_hf import StyleVARForConditionalGeneration, StyleVARImageProcessor, StyleVARPipeline
 from stylevar_hf.data import CurriculumDataset
@@ -132,6 +133,72 @@ class TestConfig:
     def test_early_stopping_goes_back_to_the_best_checkpoint(self, tmp_path):
         options = {"early_stopping_patience": 1, "eval_strategy": "epoch", "save_strategy": "epoch"}
         assert StyleVARSFTConfig(output_dir=str(tmp_path), use_cpu=True, **options).load_best_model_at_end
+
+
+class TestModelByPath:
+    @pytest.fixture
+    def folder(self, tmp_path) -> Path:
+        """Saved in bfloat16, with an image processor of its own."""
+        folder = tmp_path / "start"
+        make_model().to(torch.bfloat16).save_pretrained(folder)
+        size = {"height": 16, "width": 16}
+        StyleVARImageProcessor(size=size, resize_mode="center_crop").save_pretrained(folder)
+        return folder
+
+    def test_is_loaded_in_float32_with_its_image_processor(self, tmp_path, folder):
+        trainer = make_trainer(tmp_path / "run", str(folder), max_steps=1)
+        assert {parameter.dtype for parameter in trainer.model.parameters()} == {torch.float32}
+        assert trainer.processing_class.resize_mode == "center_crop"
+        trainer.train()
+        trainer.save_model()
+        saved = StyleVARImageProcessor.from_pretrained(tmp_path / "run")
+        assert saved.resize_mode == "center_crop"
+
+    @pytest.mark.parametrize("written", [dict, json.dumps])
+    def test_options_of_loading(self, tmp_path, folder, written):
+        options = written({"dtype": "bfloat16", "drop_path_rate": 0.25})
+        model = make_trainer(tmp_path / "run", folder, model_init_kwargs=options).model
+        assert (model.dtype, model.config.drop_path_rate) == (torch.bfloat16, 0.25)
+
+    def test_name_of_the_package(self, tmp_path):
+        trainer = make_trainer(tmp_path, "stylevar-mini")
+        assert trainer.model.config.image_size == trainer.processing_class.size["height"] == 128
+
+    def test_options_without_a_path_are_refused(self, tmp_path):
+        with pytest.raises(ValueError, match="`model_init_kwargs` must be None for a model that is loaded"):
+            make_trainer(tmp_path, model_init_kwargs={"dtype": "bfloat16"})
+
+    def test_folder_of_another_model_is_refused(self, tmp_path):
+        make_model().vq_model.save_pretrained(tmp_path / "vq")
+        with pytest.raises(ValueError, match="of a StyleVAR model, but got .*vq' of type stylevar_vq.*--from_scratch"):
+            make_trainer(tmp_path / "run", tmp_path / "vq")
+
+    def test_incomplete_folder_is_refused(self, tmp_path, folder):
+        weights = load_file(folder / "model.safetensors")
+        del weights["lm_head.weight"]
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(ValueError, match="lacks 1 tensors such as lm_head.weight"):
+            make_trainer(tmp_path / "run", folder)
+
+    def test_adapter_that_is_frozen_is_refused(self, tmp_path, folder):
+        from peft import LoraConfig
+
+        from stylevar_hf.training.lora import add_adapter
+
+        adapted = add_adapter(StyleVARForConditionalGeneration.from_pretrained(folder), LoraConfig(r=2))
+        adapted.save_pretrained(tmp_path / "adapter")
+        with pytest.raises(
+            ValueError, match="`model` must be one with parameters that are trained.*is_trainable=True"
+        ):
+            make_trainer(tmp_path / "run", tmp_path / "adapter").train()
+        with pytest.raises(ValueError, match="`peft_config` must be None for a model that has an adapter"):
+            make_trainer(tmp_path / "run", adapted, trainer_options={"peft_config": LoraConfig(r=2)})
+
+    def test_other_classes_are_refused(self, tmp_path):
+        with pytest.raises(ValueError, match="`model` must be a StyleVARForConditionalGeneration.*StyleVARVQTrainer"):
+            make_trainer(tmp_path, make_model().vq_model)
+        with pytest.raises(ValueError, match="`args` must be a StyleVARSFTConfig, but got TrainingArguments"):
+            StyleVARSFTTrainer(make_model(), TrainingArguments(output_dir=str(tmp_path), use_cpu=True))
 
 
 class TestOptimisation:
@@ -595,6 +662,8 @@ class TestStart:
         models = [create_model(tmp_path / name, seed=3, **sizes) for name in ("whole", "vq")]
         assert_same_weights(weights_of(models[0]), weights_of(models[1]))
         assert torch.equal(models[0].vq_model.quant_conv.weight, source.vq_model.quant_conv.weight)
+        models[1].save_pretrained(tmp_path / "new")
+        assert str(tmp_path) not in (tmp_path / "new" / "config.json").read_text()
         with pytest.raises(ValueError, match="`vq_config` must be left out"):
             create_model(source.vq_model, vq_config={})
 

@@ -26,9 +26,9 @@ from safetensors.torch import load_file
 from skimage.metrics import peak_signal_noise_ratio as skimage_psnr
 from skimage.metrics import structural_similarity as skimage_ssim
 from torch.utils.data import DataLoader
-from transformers import TrainerCallback, set_seed
+from transformers import ResNetConfig, ResNetModel, TrainerCallback, TrainingArguments, set_seed
 
-from stylevar_hf import StyleVARVQConfig, StyleVARVQModel
+from stylevar_hf import StyleVARForConditionalGeneration, StyleVARVQConfig, StyleVARVQModel
 from stylevar_hf.training import vq_losses
 from stylevar_hf.training.ema import EMACallback
 from stylevar_hf.training.vq_codebook import (
@@ -417,6 +417,23 @@ class TestStyleVARVQTrainer:
         trainer = train(tmp_path, loaded, max_steps=1, learning_rate=0.0)
         assert torch.equal(trainer.model.quantizer.codebook.weight, before)
 
+    def test_path_of_a_whole_model_keeps_its_codebook_and_image_processor(self, tmp_path, tiny_model_dir):
+        codebook = StyleVARForConditionalGeneration.from_pretrained(tiny_model_dir).vq_model.quantizer.codebook.weight
+        trainer = train(tmp_path, tiny_model_dir, max_steps=1, learning_rate=0.0)
+        assert torch.equal(trainer.model.quantizer.codebook.weight, codebook)
+        assert trainer.processing_class.size == {"height": 16, "width": 16}
+
+    def test_other_models_and_options_are_refused(self, tmp_path, tiny_model_dir):
+        sizes = {"embedding_size": 8, "hidden_sizes": [8, 8], "depths": [1, 1]}
+        ResNetModel(ResNetConfig(**sizes)).save_pretrained(tmp_path / "resnet")
+        with pytest.raises(ValueError, match="`vq_model` must be a tokenizer or a StyleVAR model, .*of type resnet"):
+            train(tmp_path, str(tmp_path / "resnet"))
+        whole = StyleVARForConditionalGeneration.from_pretrained(tiny_model_dir)
+        with pytest.raises(ValueError, match="`model` must be a StyleVARVQModel, or its folder"):
+            train(tmp_path, whole)
+        with pytest.raises(ValueError, match="`args` must be a StyleVARVQTrainerConfig, but got TrainingArguments"):
+            StyleVARVQTrainer(make_model(), TrainingArguments(output_dir=str(tmp_path), use_cpu=True))
+
     def test_dead_codes_are_revived(self, tmp_path):
         def kill(step, model):
             if step == 3:  # far from every latent: nobody uses these in the next window
@@ -504,7 +521,7 @@ class TestStyleVARVQTrainer:
         assert trainer.evaluate()["eval_psnr"] > 0
 
     def test_other_model_is_refused(self, tmp_path):
-        with pytest.raises(ValueError, match="`model` must be a StyleVARVQModel, but got Linear"):
+        with pytest.raises(ValueError, match="`model` must be a StyleVARVQModel, .* but got Linear"):
             StyleVARVQTrainer(torch.nn.Linear(2, 2), make_args(tmp_path))
 
 

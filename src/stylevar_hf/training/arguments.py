@@ -29,7 +29,7 @@ from ..data.mixing import STOPPING_STRATEGIES, concatenate, mix_datasets
 from ..data.splits import split_by_content
 from ..image_processing_stylevar import StyleVARImageProcessor
 from ..modeling_stylevar import StyleVARForConditionalGeneration
-from .initialization import create_model, load_tokenizer
+from .initialization import create_model, load_pretrained, load_tokenizer
 from .resolution import change_ladder
 
 
@@ -280,9 +280,8 @@ def load_model(
     if model_args.attn_implementation is not None:
         options["attn_implementation"] = model_args.attn_implementation
     dtype = model_args.dtype if model_args.dtype in (None, "auto") else getattr(torch, model_args.dtype)
-    model = StyleVARForConditionalGeneration.from_pretrained(
-        find_checkpoint(model_args.model_name_or_path), revision=model_args.model_revision, dtype=dtype, **options
-    )
+    name, revision = find_checkpoint(model_args.model_name_or_path), model_args.model_revision
+    model = load_pretrained(name, revision=revision, dtype=dtype, **options)
     if style_args.vq_model is None:
         if style_args.patch_nums is not None:
             raise ValueError(

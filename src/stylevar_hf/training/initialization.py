@@ -16,15 +16,20 @@
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
 from transformers import AutoConfig, ResNetModel
 from transformers.utils import logging
 
+from ..checkpoints import find_checkpoint
 from ..configuration_stylevar import StyleVARConfig, StyleVARVQConfig
+from ..data._messages import invalid
+from ..image_processing_stylevar import StyleVARImageProcessor
 from ..modeling_stylevar import StyleVARForConditionalGeneration
 from ..modeling_stylevar_vq import StyleVARVQModel
+from ..pipeline_stylevar import HUB_OPTIONS, find_image_processor
 
 
 logger = logging.get_logger(__name__)
@@ -66,7 +71,7 @@ def create_model(
     trunk = None if image_encoder is None else _load_resnet(image_encoder)
     if trunk is not None:
         config.setdefault("encoder_config", trunk.config.to_dict())
-    model_config = StyleVARConfig(vq_config=tokenizer.config.to_dict(), **config)
+    model_config = StyleVARConfig(vq_config=without_place(tokenizer.config.to_dict()), **config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = StyleVARForConditionalGeneration(model_config)
@@ -75,6 +80,11 @@ def create_model(
     if trunk is not None:
         load_image_encoders(model, trunk)
     return model
+
+
+def without_place(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration without the folder it was loaded from, which nobody else has."""
+    return {name: value for name, value in config.items() if name != "_name_or_path"}
 
 
 @torch.no_grad()
@@ -104,30 +114,100 @@ def start_from_codebook(model: StyleVARForConditionalGeneration) -> None:
     model.lm_head.weight.copy_(standardised @ subspace.T / math.sqrt(num_channels))
 
 
+def load_pretrained(name_or_path: str | os.PathLike, **options: Any) -> StyleVARForConditionalGeneration:
+    """
+    A trained model to go on with. `from_pretrained` would make up the weights that a folder of another kind lacks.
+
+    Args:
+        name_or_path (`str` or `os.PathLike`):
+            Its folder, Hub id or name in this package.
+        **options:
+            Of `from_pretrained`.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is no StyleVAR model.
+    """
+    place = find_checkpoint(os.fspath(name_or_path))
+    rule = "the folder, Hub id or name of a StyleVAR model"
+    config: dict[str, Any] = {}
+    with suppress(OSError):  # an adapter has none
+        config, _ = StyleVARConfig.get_config_dict(place, **_among(options))
+    if (kind := config.get("model_type", StyleVARConfig.model_type)) != StyleVARConfig.model_type:
+        mend = "A tokenizer makes a new model: see `create_model`, or `--from_scratch --vq_model`."
+        raise invalid("model", rule, f"{place!r} of type {kind}", mend)
+    model, report = StyleVARForConditionalGeneration.from_pretrained(place, output_loading_info=True, **options)
+    if missing := sorted(report["missing_keys"]):
+        mend = "Copy or convert it again."
+        raise invalid("model", rule, f"{place!r}, which lacks {len(missing)} tensors such as {missing[0]}", mend)
+    return model
+
+
+def _among(options: dict[str, Any]) -> dict[str, Any]:
+    """Which of the options of `from_pretrained` say where files are."""
+    return {name: options[name] for name in HUB_OPTIONS if name in options}
+
+
+def resolve_model(
+    model: Any, processing_class: StyleVARImageProcessor | None, options: dict[str, Any] | None
+) -> tuple[Any, StyleVARImageProcessor | None]:
+    """
+    The model that a trainer was given, loaded if it is a path, and the image processor to save with it.
+
+    Args:
+        model (`str`, `os.PathLike` or a model):
+            A path, Hub id or name is loaded in float32, unless `options` say otherwise; a model is handed back.
+        processing_class ([`StyleVARImageProcessor`], *optional*):
+            Handed back; by default that of the folder, which knows how to resize, if it has one.
+        options (`dict`, *optional*):
+            `model_init_kwargs` of the trainer's options, for `from_pretrained`.
+
+    Raises:
+        OSError: If the folder or id cannot be read.
+        ValueError: If it is no StyleVAR model, or there are options for a model that is loaded already.
+    """
+    if not isinstance(model, str | os.PathLike):
+        if options is not None:
+            mend = "They are for a folder or Hub id that is loaded here."
+            raise invalid("model_init_kwargs", "None for a model that is loaded", options, mend)
+        return model, processing_class
+    place, options = find_checkpoint(os.fspath(model)), {"dtype": "float32", **(options or {})}
+    model = load_pretrained(place, **options)
+    if processing_class is None:
+        # An adapter may have none: its base then has.
+        processing_class = find_image_processor([(place, _among(options)), (model.config._name_or_path, {})])
+    return model, processing_class
+
+
 def load_tokenizer(name_or_path: str | os.PathLike, patch_nums: Sequence[int] | None = None) -> StyleVARVQModel:
     """
     The tokenizer in a folder or on the Hub: saved alone, or as part of a StyleVAR model. Float32.
 
     Args:
         name_or_path (`str` or `os.PathLike`):
-            Where it is.
+            Where it is, or the name of a model of this package.
         patch_nums (sequence of `int`, *optional*):
             A ladder other than its own; the weights fit any.
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If the ladder does not increase.
+        ValueError: If it is neither, or the ladder does not increase.
     """
-    config = AutoConfig.from_pretrained(name_or_path)
+    place = find_checkpoint(os.fspath(name_or_path))
+    config = AutoConfig.from_pretrained(place)
     if isinstance(config, StyleVARConfig):
-        tokenizer = StyleVARForConditionalGeneration.from_pretrained(name_or_path, dtype=torch.float32).vq_model
+        tokenizer = load_pretrained(place, dtype=torch.float32).vq_model
+    elif isinstance(config, StyleVARVQConfig):
+        tokenizer = StyleVARVQModel.from_pretrained(place, dtype=torch.float32)
     else:
-        tokenizer = StyleVARVQModel.from_pretrained(name_or_path, dtype=torch.float32)
-    if patch_nums is None or tuple(patch_nums) == tokenizer.config.patch_nums:
-        return tokenizer
-    changed = StyleVARVQModel(StyleVARVQConfig(**{**tokenizer.config.to_dict(), "patch_nums": tuple(patch_nums)}))
-    changed.load_state_dict(tokenizer.state_dict())
-    return changed
+        mend = "Train one with `examples/train_vq.py`."
+        raise invalid("vq_model", "a tokenizer or a StyleVAR model", f"{place!r} of type {config.model_type}", mend)
+    if patch_nums is not None and tuple(patch_nums) != tokenizer.config.patch_nums:
+        changed = StyleVARVQModel(StyleVARVQConfig(**{**tokenizer.config.to_dict(), "patch_nums": tuple(patch_nums)}))
+        changed.load_state_dict(tokenizer.state_dict())
+        tokenizer = changed
+    tokenizer.name_or_path = place  # the mark of one that is trained
+    return tokenizer
 
 
 def load_image_encoders(
@@ -175,4 +255,12 @@ def _load_resnet(name_or_path: str | os.PathLike) -> ResNetModel:
         ) from error
 
 
-__all__ = ["create_model", "load_image_encoders", "load_tokenizer", "start_from_codebook"]
+__all__ = [
+    "create_model",
+    "load_image_encoders",
+    "load_pretrained",
+    "load_tokenizer",
+    "resolve_model",
+    "start_from_codebook",
+    "without_place",
+]

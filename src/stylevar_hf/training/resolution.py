@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from ..configuration_stylevar import StyleVARConfig
 from ..modeling_stylevar import StyleVARForConditionalGeneration
 from ..modeling_stylevar_vq import StyleVARVQModel
+from .initialization import without_place
 
 
 def change_ladder(
@@ -60,7 +61,7 @@ def change_ladder(
             )
     source = [_same_place(scale, new.num_scales, old.num_scales) for scale in range(new.num_scales)]
     fields = model.config.to_dict()
-    fields.update(vq_config=new.to_dict(), blend_alphas=[model.config.blend_alphas[k] for k in source])
+    fields.update(vq_config=without_place(new.to_dict()), blend_alphas=[model.config.blend_alphas[k] for k in source])
     changed = StyleVARForConditionalGeneration(StyleVARConfig(**fields))
 
     weights = {name: value.float() for name, value in model.state_dict().items() if not name.startswith("vq_model.")}

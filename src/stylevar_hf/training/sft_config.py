@@ -14,6 +14,7 @@
 """Options of supervised fine-tuning."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from transformers import TrainingArguments
@@ -37,6 +38,9 @@ class StyleVARSFTConfig(TrainingArguments):
     label smoothing and alpha jitter are properties of the model: see [`StyleVARConfig`].
 
     Args:
+        model_init_kwargs (`dict` or JSON, *optional*):
+            For `from_pretrained`, where the trainer is given a folder or Hub id: `revision`, `dtype` (by default
+            float32), `drop_path_rate` and so on.
         learning_rate_drop_at (`float`, *optional*, defaults to 0.6):
             The share of all steps, in (0, 1], after which the learning rate is multiplied by
             `learning_rate_drop_factor`; 1 switches it off. Acts with `lr_scheduler_type` `"constant"` and
@@ -87,6 +91,8 @@ class StyleVARSFTConfig(TrainingArguments):
         ValueError: If an option is out of range or two exclude each other.
     """
 
+    _VALID_DICT_FIELDS = TrainingArguments._VALID_DICT_FIELDS + ["model_init_kwargs"]
+
     output_dir: str | None = field(default="stylevar-sft", metadata={"help": "Folder of checkpoints and samples."})
     per_device_train_batch_size: int = field(default=16, metadata={"help": "Triplets per process and pass."})
     gradient_accumulation_steps: int = field(default=8, metadata={"help": "Passes per optimizer step."})
@@ -101,6 +107,9 @@ class StyleVARSFTConfig(TrainingArguments):
     ddp_find_unused_parameters: bool | None = field(default=False, metadata={"help": "All parameters are used."})
     report_to: None | str | list[str] = field(default="none", metadata={"help": "Where to report: none, wandb, ..."})
 
+    model_init_kwargs: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "For from_pretrained, where the trainer is given a folder or Hub id."}
+    )
     learning_rate_drop_at: float = field(default=0.6, metadata={"help": "Share of the steps before the drop."})
     learning_rate_drop_factor: float = field(default=0.2, metadata={"help": "Factor on the rate after the drop."})
     encoder_batch_norm: str = field(default="frozen", metadata={"help": "BatchNorm of the ResNets: frozen or train."})

@@ -43,6 +43,7 @@ from ..modeling_stylevar import StyleVARForConditionalGeneration
 from .callbacks import FiniteLossGuard, SampleGridCallback, ScaleMeter, first_rows, untouched_randomness
 from .checkpointing import AtomicCheckpointMixin
 from .ema import EMACallback
+from .initialization import resolve_model
 from .sft_config import StyleVARSFTConfig
 from .stream_passes import StreamPassesMixin
 
@@ -85,8 +86,9 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
     processes do not repeat the run of one; with both off and BatchNorm frozen they do, up to rounding.
 
     Args:
-        model ([`StyleVARForConditionalGeneration`] or `PeftModel`):
-            The model to train.
+        model (`str`, [`StyleVARForConditionalGeneration`] or `PeftModel`):
+            The model to train, or its folder, Hub id or name in this package: these are loaded in float32 unless
+            `model_init_kwargs` of the options say otherwise.
         args ([`StyleVARSFTConfig`]):
             The options.
         train_dataset (`datasets.Dataset`, `datasets.IterableDataset` or [`CurriculumDataset`], *optional*):
@@ -95,20 +97,27 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         eval_dataset (the same, or a `dict` of several, *optional*):
             Never augmented. No stream where there are several processes.
         processing_class ([`StyleVARImageProcessor`], *optional*):
-            Saved with the model. Defaults to one of the model's size.
+            Saved with the model. Defaults to that of the folder or Hub id, else to one of the model's size.
         peft_config (`PeftConfig`, *optional*):
             Train adapters alone; see [`~stylevar_hf.training.lora.add_adapter`].
         callbacks, optimizers (*optional*):
             As in `Trainer`.
 
     Raises:
-        ValueError: If a data set lacks a column, cached codes come from another tokenizer, or options exclude each
-            other.
+        ValueError: If a data set lacks a column, cached codes come from another tokenizer, or options exclude
+            each other.
+
+    Example:
+
+    ```python
+    >>> trainer = StyleVARSFTTrainer("stylevar-sft", train_dataset=triplets, peft_config=LoraConfig(r=16))
+    >>> trainer.train()
+    ```
     """
 
     def __init__(
         self,
-        model: "StyleVARForConditionalGeneration | PeftModel",
+        model: "str | os.PathLike | StyleVARForConditionalGeneration | PeftModel",
         args: StyleVARSFTConfig | None = None,
         train_dataset: datasets.Dataset | datasets.IterableDataset | CurriculumDataset | None = None,
         eval_dataset: datasets.Dataset | dict[str, datasets.Dataset] | None = None,
@@ -118,7 +127,12 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         optimizers: tuple[torch.optim.Optimizer | None, torch.optim.lr_scheduler.LambdaLR | None] = (None, None),
     ):
         args = StyleVARSFTConfig() if args is None else args
-        core = model if peft_config is not None else _core(model)
+        if not isinstance(args, StyleVARSFTConfig):
+            mend = "It takes the options of `TrainingArguments`, with the defaults of StyleVAR."
+            raise invalid("args", "a StyleVARSFTConfig", type(args).__name__, mend)
+        model, processing_class = resolve_model(model, processing_class, args.model_init_kwargs)
+        core = _core(model)
+        _check_model(model, core, peft_config)
         _check_batch_norm(core, args, has_adapter=peft_config is not None or core is not model)
         if processing_class is None:
             size = {"height": core.config.image_size, "width": core.config.image_size}
@@ -160,7 +174,13 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
             resume_from_checkpoint (`str` or `bool`, *optional*):
                 As in `Trainer.train`; `"auto"` and `"last"` take the last checkpoint in `output_dir`, or none if there
                 is none.
+
+        Raises:
+            ValueError: If there is nothing to train, or an image is broken.
         """
+        if not any(parameter.requires_grad for parameter in self.model.parameters()):
+            mend = "Load an adapter with `PeftModel.from_pretrained(base, adapter, is_trainable=True)`."
+            raise invalid("model", "one with parameters that are trained", "all of them frozen", mend)
         if resume_from_checkpoint in ("auto", "last"):
             folder = self.args.output_dir
             resume_from_checkpoint = get_last_checkpoint(folder) if os.path.isdir(folder) else None
@@ -444,6 +464,16 @@ def _check_dataset(name: str, dataset: Any, args: StyleVARSFTConfig) -> None:
             f"{', '.join(present) or 'none'} (missing: {', '.join(missing)}). Rename them with "
             "`load_triplets(..., column_mapping=...)`, or on the command line with `--column_mapping`."
         )
+
+
+def _check_model(model: nn.Module, core: nn.Module, peft_config: "PeftConfig | None") -> None:
+    """Refuse another model, and two adapters."""
+    if not isinstance(core, StyleVARForConditionalGeneration):
+        rule = "a StyleVARForConditionalGeneration, or its folder or Hub id"
+        raise invalid("model", rule, type(core).__name__, "A tokenizer is trained by `StyleVARVQTrainer`.")
+    if peft_config is not None and hasattr(model, "peft_config"):
+        mend = "Leave out `peft_config`, or merge the first adapter with `merge_and_unload()`."
+        raise invalid("peft_config", "None for a model that has an adapter", type(peft_config).__name__, mend)
 
 
 def _check_batch_norm(model: StyleVARForConditionalGeneration, args: StyleVARSFTConfig, has_adapter: bool) -> None:

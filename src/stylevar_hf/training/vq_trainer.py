@@ -25,11 +25,15 @@ import torch.nn.functional as F
 from accelerate.utils import broadcast
 from transformers import EvalPrediction, Trainer
 
+from ..checkpoints import find_checkpoint
+from ..data._messages import invalid
 from ..data.checking import check_dataset
 from ..data.mixing import EpochCallback
 from ..modeling_stylevar_vq import StyleVARVQModel
+from ..pipeline_stylevar import find_image_processor
 from .checkpointing import AtomicCheckpointMixin
 from .ema import EMACallback
+from .initialization import load_tokenizer
 from .stream_passes import StreamPassesMixin
 from .vq_codebook import (
     bypass_quantizer,
@@ -76,8 +80,9 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
     perplexity, and a picture `output_dir/samples/step_N.png`: above the originals, below what each scale adds.
 
     Args:
-        model ([`StyleVARVQModel`]):
-            The tokenizer.
+        model (`str` or [`StyleVARVQModel`]):
+            The tokenizer, or the folder, Hub id or name in this package of one or of a StyleVAR model to take it from;
+            see [`~stylevar_hf.training.load_tokenizer`].
         args ([`StyleVARVQTrainerConfig`], *optional*):
             The options.
         train_dataset (`datasets.Dataset`, `datasets.IterableDataset` or a sequence of rows, *optional*):
@@ -98,7 +103,7 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
 
     def __init__(
         self,
-        model: StyleVARVQModel,
+        model: str | os.PathLike | StyleVARVQModel,
         args: StyleVARVQTrainerConfig | None = None,
         train_dataset=None,
         eval_dataset=None,
@@ -106,11 +111,16 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         **kwargs,
     ):
         args = StyleVARVQTrainerConfig() if args is None else args
+        if not isinstance(args, StyleVARVQTrainerConfig):
+            mend = "It takes the options of `TrainingArguments`, with the defaults of tokenizers."
+            raise invalid("args", "a StyleVARVQTrainerConfig", type(args).__name__, mend)
+        if isinstance(model, str | os.PathLike):
+            place, model = find_checkpoint(os.fspath(model)), load_tokenizer(model)
+            if kwargs.get("processing_class") is None:
+                kwargs["processing_class"] = find_image_processor([(place, {})])
         if not isinstance(model, StyleVARVQModel):
-            raise ValueError(
-                f"`model` must be a StyleVARVQModel, but got {type(model).__name__}. Of a whole StyleVAR model, pass "
-                "`model.vq_model`."
-            )
+            mend = "Of a whole StyleVAR model, pass its folder or `load_tokenizer(folder)`."
+            raise invalid("model", "a StyleVARVQModel, or its folder or Hub id", type(model).__name__, mend)
         self.tokenizer_model = model
         self.perceptual_loss = load_perceptual_loss(args.perceptual_network) if args.perceptual_weight > 0 else None
         columns = args.image_columns
