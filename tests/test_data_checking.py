@@ -272,6 +272,16 @@ class TestCheckFolder:
         (tmp_path / "style" / "1.png").unlink()
         assert found(check_folder(tmp_path, progress=False)).keys() == {"1.*"}
 
+    def test_files_of_plain_folders_that_are_no_images(self, tmp_path):
+        for column in ("content", "style", "target"):
+            save(tmp_path / column / "0.png")
+        (tmp_path / "style" / "1.gif").write_bytes(b"")
+        report = check_folder(tmp_path, progress=False)
+        assert [(problem.path, problem.severity) for problem in report.problems] == [
+            (str(tmp_path / "style" / "1.gif"), "warning")
+        ]
+        assert "its suffix is none of .bmp" in report.problems[0].reason
+
     def test_any_images(self, tmp_path):
         save(tmp_path / "a.png")
         truncate(save(tmp_path / "sub" / "b.png"))

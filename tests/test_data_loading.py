@@ -614,6 +614,17 @@ class TestLoadTriplets:
         with pytest.raises(ValueError, match=r"style/1.\* \(style\): is missing"):
             load_triplets(tmp_path)
 
+    def test_folders_of_equal_names_in_subfolders(self, tmp_path):
+        for part in ("a", "b"):
+            for k, column in enumerate(("content", "style", "target")):
+                write(tmp_path / column / part / "0.png", png(10 * (part == "b") + k))
+        data = load_triplets(tmp_path, "all")
+        assert data["style_id"][:] == ["a/0", "b/0"]
+        assert np.array_equal(pixels(data[1]["target"]), pixels(make_image(12)))
+        (tmp_path / "target" / "b" / "0.png").unlink()
+        with pytest.raises(ValueError, match=r"target/b/0.\* \(target\): is missing"):
+            load_triplets(tmp_path)
+
     def test_copies_of_a_content_fall_into_one_split_and_have_the_id_of_other_layouts(self, tmp_path):
         for i in range(12):
             for column, seed in (("content", i % 4), ("style", 100 + i), ("target", 200 + i)):

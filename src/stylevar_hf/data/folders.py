@@ -83,7 +83,7 @@ def check_folder(
     Errors, at which a loader or a training run would stop: a target without content or style, a sample with a missing
     image, a name or a JSON file that cannot be read, an image that cannot be decoded to its last byte, a truncated
     archive, an unsafe archive member. Warnings: an image that belongs to no triplet, an image with a side below
-    `min_side`, a target whose aspect ratio is not its content's.
+    `min_side`, a file among plain folders that is no image, a target whose aspect ratio is not its content's.
 
     Args:
         root (`str` or `os.PathLike`):
@@ -128,7 +128,8 @@ def check_folder(
 def scan_folders(root: str | os.PathLike) -> Scan:
     """
     The triplets of `root/content`, `root/style` and `root/target`, whose files have the same names but for their
-    suffixes. A name belongs to a triplet, not to a content, which may lie there under many: its id is a hash.
+    suffixes, those of subfolders included. A name belongs to a triplet, not to a content, which may lie there under
+    many: its id is a hash.
     """
     root, scan = Path(root), Scan()
     images = {column: by_stem(root / column, scan, column) for column in IMAGE_COLUMNS}

@@ -22,7 +22,7 @@ from pathlib import Path
 import datasets
 from tqdm.auto import tqdm
 
-from ._messages import IMAGE_COLUMNS, IMAGE_SUFFIXES, listed
+from ._messages import IMAGE_COLUMNS, IMAGE_SUFFIXES, files_below, listed
 from .checking import Problem
 from .splits import check_split, split_by_content
 
@@ -128,15 +128,16 @@ def is_image(path: Path) -> bool:
 
 
 def by_stem(folder: Path, scan: Scan, column: str | None = None) -> dict[str, Path]:
-    """The images right in `folder` by their names without suffix. Two of one name are an error."""
+    """The images below `folder` by their paths within it, without suffix. Two of one name are an error."""
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not is_image(path):
-            continue
-        if path.stem in found:
-            scan.error(column, path, f"has the name of {found[path.stem].name}: only one of them can be meant")
+    for path in files_below(folder):
+        stem = path.relative_to(folder).with_suffix("").as_posix()
+        if not is_image(path):
+            scan.warning(column, path, f"is passed over: its suffix is none of {', '.join(IMAGE_SUFFIXES)}")
+        elif stem in found:
+            scan.error(column, path, f"has the name of {found[stem].name}: only one of them can be meant")
         else:
-            found[path.stem] = path
+            found[stem] = path
     return found
 
 

@@ -45,7 +45,7 @@ def load_triplets(
             - a dataset in memory, or a dict of splits;
             - a folder written by `save_to_disk`;
             - a folder with the subfolders `content`, `style` and `target`, whose files have the same names but for
-              their suffixes;
+              their suffixes, also in subfolders (`content/a/1.jpg`, `style/a/1.png`, `target/a/1.png`);
             - anything else that `datasets.load_dataset` takes: a Hub id, or a folder with Parquet files or with images
               and their `metadata.jsonl`.
         split (`str`, *optional*, defaults to `"train"`):
