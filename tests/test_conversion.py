@@ -27,7 +27,6 @@ from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig, ResNetModel
 
 from stylevar_hf import (
-    BLEND_ALPHA_SCHEDULES,
     StyleVARConfig,
     StyleVARForConditionalGeneration,
     StyleVARImageProcessor,
@@ -408,10 +407,13 @@ class TestLadderAndAlphas:
         with pytest.raises(ValueError, match=r"`patch_nums` must be the ladder of"):
             convert(STATE, patch_nums=(1, 2, 5))
 
-    @pytest.mark.parametrize("name", sorted(BLEND_ALPHA_SCHEDULES))
-    def test_named_schedule_needs_ten_scales(self, convert, name):
+    def test_default_alphas_are_those_of_the_configuration(self, convert, tmp_path):
+        convert(STATE, blend_alphas="default")
+        assert StyleVARConfig.from_pretrained(tmp_path / "out").blend_alphas == pytest.approx((0.2, 0.4, 0.6, 0.8))
+
+    def test_released_schedule_needs_ten_scales(self, convert):
         with pytest.raises(ValueError, match=r"`blend_alphas` must have one value per scale \(4 "):
-            convert(STATE, blend_alphas=name)
+            convert(STATE, blend_alphas="released-sft")
 
     @pytest.mark.parametrize("alphas", ["sft", (0.1, 0.2), (0.1, 0.2, 0.3, 1.4)])
     def test_alphas_that_do_not_fit_are_refused(self, convert, alphas):

@@ -204,7 +204,10 @@ def _read_ladder(transformer: OriginalCheckpoint, kind: str, patch_nums: Sequenc
     return tuple(patch_nums)
 
 
-def _resolve_blend_alphas(blend_alphas: str | Sequence[float], ladder: tuple[int, ...]) -> tuple[float, ...]:
+def _resolve_blend_alphas(blend_alphas: str | Sequence[float], ladder: tuple[int, ...]) -> tuple[float, ...] | None:
+    """The alphas for a ladder; `None` stands for the default of [`StyleVARConfig`], which fits every ladder."""
+    if isinstance(blend_alphas, str) and blend_alphas == "default":
+        return None
     if isinstance(blend_alphas, str) and blend_alphas not in BLEND_ALPHA_SCHEDULES:
         raise ValueError(
             f"`blend_alphas` must be one of {', '.join(BLEND_ALPHA_SCHEDULES)} or a sequence of numbers, but got "

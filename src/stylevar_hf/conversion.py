@@ -110,7 +110,8 @@ def convert_original_checkpoint(
         base_path (`str` or `Path`, *optional*):
             The checkpoint below, where `model_path` holds LoRA weights only.
         blend_alphas (`str` or sequence of `float`, *optional*, defaults to `"default"`):
-            Weight of the style query at each scale: `"default"`, `"released-sft"` (both for ten scales), or one value
+            Weight of the style query at each scale: `"default"` (the published inference schedule, resampled as in
+            [`StyleVARConfig`] where there are not ten scales), `"released-sft"` (for ten scales only), or one value
             in [0, 1] per scale.
         patch_nums (sequence of `int`, *optional*):
             The ladder; only needed for files without `lvl_1L`, where it is not the published one.
