@@ -134,6 +134,17 @@ class TestIndependenceOfTheBatch:
                 model.generate(*pair, generator=make_generators(seed)).sequences[0], together.sequences[row]
             )
 
+    def test_default_dtype_of_torch_changes_nothing(self):
+        model = make_model()
+        pair = make_pair(model)
+        expected = model.generate(*pair, generator=make_generators(0, 1))
+        torch.set_default_dtype(torch.float64)
+        try:
+            output = model.generate(*pair, generator=make_generators(0, 1))
+        finally:
+            torch.set_default_dtype(torch.float32)
+        assert torch.equal(output.sequences, expected.sequences)
+
     def test_same_seed_same_bytes(self):
         model = make_model()
         pair = make_pair(model)

@@ -324,11 +324,12 @@ def uniform(
     shape: tuple[int, int], device: torch.device, generator: torch.Generator | Sequence[torch.Generator] | None
 ) -> torch.Tensor:
     """Uniform float32 numbers in [0, 1) of the given shape, from one generator or one per row."""
+    float32 = torch.float32  # whatever torch's default is: another dtype would be other numbers
     if generator is None:
-        return torch.rand(shape, device=device)
+        return torch.rand(shape, dtype=float32, device=device)
     if isinstance(generator, torch.Generator):
-        return torch.rand(shape, generator=generator, device=generator.device).to(device)
-    rows = [torch.rand(shape[1], generator=one, device=one.device).to(device) for one in generator]
+        return torch.rand(shape, generator=generator, dtype=float32, device=generator.device).to(device)
+    rows = [torch.rand(shape[1], generator=one, dtype=float32, device=one.device).to(device) for one in generator]
     return torch.stack(rows)
 
 
