@@ -174,6 +174,9 @@ class TestRegistration:
         assert type(pipe) is StyleVARPipeline
         assert pipe(image_files["content"], image_files["style"], seed=0).size == (16, 16)
 
+    def test_pipeline_task_alone_is_the_default_model(self):
+        assert pipeline("image-style-transfer", device="cpu").model.name_or_path == bundled_checkpoint()
+
 
 class TestSavedFolder:
     """A saved folder carries its source files, and does not need them where the package is installed."""

@@ -95,6 +95,7 @@ def _register_image_processor(_: str) -> None:
 def _register_pipeline(_: str) -> None:
     from transformers.pipelines import PIPELINE_REGISTRY
 
+    from .checkpoints import bundled_checkpoint
     from .modeling_stylevar import StyleVARForConditionalGeneration
     from .pipeline_stylevar import StyleVARPipeline
 
@@ -102,6 +103,7 @@ def _register_pipeline(_: str) -> None:
         "image-style-transfer",
         pipeline_class=StyleVARPipeline,
         pt_model=(StyleVARForConditionalGeneration,),
+        default={"model": (bundled_checkpoint(), "main")},  # as on the command line
         type="image",
     )
 
