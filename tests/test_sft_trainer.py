@@ -116,6 +116,7 @@ class TestConfig:
             ({"ema_decay": 1.0}, r"`ema_decay` must be in \[0, 1\), but got 1.0"),
             ({"learning_rate_drop_at": 0.0}, r"`learning_rate_drop_at` must be in \(0, 1\]"),
             ({"token_cache_dir": "x", "augmentation": True}, "`token_cache_dir` must be None with `augmentation`"),
+            ({"label_smoothing_factor": 0.1}, "`label_smoothing_factor` must be 0, .*`--label_smoothing`"),
             ({"token_cache_batch_size": 0}, "`token_cache_batch_size` must be positive"),
             ({"early_stopping_patience": -1}, "`early_stopping_patience` must be 0 or more"),
             ({"early_stopping_patience": 1}, "`eval_strategy` must be epoch or steps .*--save_strategy epoch"),
@@ -440,6 +441,10 @@ class TestData:
         assert trainer.train_dataset[0]["content"].size == (16, 16) != curriculum[0]["content"].size
         assert curriculum.epoch == 1
 
+    def test_data_without_rows_is_refused(self, tmp_path):
+        with pytest.raises(ValueError, match="`eval_dataset far` must be of at least one row"):
+            make_trainer(tmp_path, evaluation={"near": make_triplets(2), "far": make_triplets(2).select([])})
+
     def test_missing_columns_are_named(self, tmp_path):
         whole = make_triplets()
         with pytest.raises(ValueError, match=r"`train_dataset` must .*content_id, family \(missing: style\)"):
@@ -535,6 +540,31 @@ class TestCheckpoints:
         assert state["best_model_checkpoint"] == str(best)
         saved = StyleVARForConditionalGeneration.from_pretrained(best)
         assert_same_weights(weights_of(trainer.model), weights_of(saved))
+
+    def test_best_of_several_evaluation_sets_is_that_of_one(self, tmp_path):
+        options = {"evaluation": {"near": make_triplets(2), "far": make_triplets(2)}, "load_best_model_at_end": True}
+        options |= {"eval_strategy": "steps", "eval_steps": 2, "save_strategy": "steps", "save_steps": 2}
+        with pytest.raises(ValueError, match="`metric_for_best_model` must be .* eval_near_loss or .*, but got loss"):
+            make_trainer(tmp_path, **options)
+        trainer = make_trainer(tmp_path, metric_for_best_model="eval_near_loss", num_sample_images=0, **options)
+        trainer.train()
+        assert trainer.state.best_metric == min(
+            entry["eval_near_loss"] for entry in trainer.state.log_history if "eval_near_loss" in entry
+        )
+
+    @pytest.mark.parametrize("adapter_first", [True, False])
+    def test_checkpoint_of_another_kind_of_training_is_refused(self, tmp_path, adapter_first):
+        from peft import LoraConfig
+
+        def train(with_adapter, **arguments):
+            options = {"peft_config": LoraConfig(r=2)} if with_adapter else {}
+            trainer = make_trainer(tmp_path, save_strategy="steps", save_steps=1, max_steps=1, trainer_options=options)
+            trainer.train(**arguments)
+
+        train(adapter_first)
+        kinds = ("an adapter", "all weights") if adapter_first else ("all weights", "an adapter")
+        with pytest.raises(ValueError, match=f"must be a checkpoint of {kinds[1]}, but got .* with {kinds[0]}"):
+            train(not adapter_first, resume_from_checkpoint="auto")
 
     def test_average_is_saved_resumed_and_left_in_the_model(self, tmp_path):
         options = {"ema_decay": 0.5, "save_strategy": "steps", "save_steps": 2}
@@ -642,6 +672,15 @@ class TestAdapter:
         adapted = make_trainer(tmp_path, freeze_encoders=True, **options).model
         with pytest.raises(ValueError, match="`encoder_batch_norm` must be frozen with an adapter"):
             make_trainer(tmp_path, adapted, encoder_batch_norm="train")
+
+    def test_single_name_of_a_layer(self):
+        from peft import LoraConfig
+
+        from stylevar_hf.training.lora import add_adapter
+
+        adapted = add_adapter(make_model(), LoraConfig(r=2, target_modules="q_proj"))
+        names = [name for name, parameter in adapted.named_parameters() if parameter.requires_grad]
+        assert names and all(".q_proj.lora_" in name for name in names)
 
     def test_names_given_by_the_user_spare_the_tokenizer(self, tmp_path):
         from peft import LoraConfig

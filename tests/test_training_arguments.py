@@ -119,6 +119,11 @@ class TestLoadModel:
         with pytest.raises(ValueError, match="`encoder_depths` must come with `encoder_hidden_sizes`"):
             StyleVARModelArguments(from_scratch=True, vq_model="x", encoder_depths=[1, 1])
 
+    def test_quantisation_is_refused(self, tiny_model_dir):
+        arguments = ModelConfig(model_name_or_path=tiny_model_dir, load_in_4bit=True)
+        with pytest.raises(ValueError, match="`load_in_4bit` must be left out"):
+            load_model(arguments, StyleVARModelArguments())
+
     def test_new_model_without_tokenizer_is_refused(self):
         with pytest.raises(ValueError, match="`vq_model` must be given with `from_scratch`"):
             StyleVARModelArguments(from_scratch=True)
@@ -274,6 +279,9 @@ class TestLoadTrainingData:
         seen = set(train["content_id"])
         assert any(name.startswith("scene-train") for name in seen) and seen & set("0123456789")
         assert not seen & set(evaluation["content_id"])
+
+    def test_one_data_set_may_be_written_as_text(self):
+        assert TripletDataArguments(dataset="omnistyle:x").dataset == ["omnistyle:x"]
 
     def test_weights_that_do_not_fit_the_datasets_are_refused(self):
         with pytest.raises(ValueError, match="`dataset_weights` must have one number per data set"):

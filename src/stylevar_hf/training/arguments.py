@@ -24,7 +24,7 @@ import torch
 from transformers.utils import IMAGE_PROCESSOR_NAME, cached_file, logging
 
 from ..checkpoints import find_checkpoint
-from ..data._messages import check_columns, existing_folder
+from ..data._messages import check_columns, existing_folder, invalid
 from ..data.mixing import STOPPING_STRATEGIES, concatenate, mix_datasets
 from ..data.splits import split_by_content
 from ..image_processing_stylevar import StyleVARImageProcessor
@@ -133,6 +133,8 @@ class TripletDataArguments:
     num_proc: int | None = field(default=None, metadata={"help": "Processes that render procedural triplets."})
 
     def __post_init__(self):
+        if isinstance(self.dataset, str):  # a line of a YAML file
+            self.dataset = [self.dataset]
         if self.dataset_weights is not None and len(self.dataset_weights) != len(self.dataset):
             raise ValueError(
                 f"`dataset_weights` must have one number per data set ({len(self.dataset)}), but got "
@@ -257,9 +259,13 @@ def load_model(
 
     Raises:
         ValueError: If neither a checkpoint nor `from_scratch` is given, or both are, or a checkpoint and flags that
-            only a new model has.
+            only a new model has, or quantisation.
         OSError: If something cannot be read.
     """
+    for name in ("load_in_4bit", "load_in_8bit"):
+        if getattr(model_args, name):
+            mend = "Weights are not quantised here; `--bf16` saves memory and time."
+            raise invalid(name, "left out", True, mend)
     if style_args.from_scratch == (model_args.model_name_or_path is not None):
         found = "both" if style_args.from_scratch else "neither"
         raise ValueError(

@@ -46,6 +46,9 @@ def add_adapter(model: StyleVARForConditionalGeneration, peft_config: "PeftConfi
 
     peft_config = copy.deepcopy(peft_config)
     peft_config.task_type = None
+    if isinstance(peft_config.target_modules, str) and peft_config.target_modules.isidentifier():
+        # PEFT takes a text for an expression of whole names, and `ModelConfig` makes one of a single name.
+        peft_config.target_modules = {peft_config.target_modules}
     if not peft_config.target_modules and not getattr(peft_config, "target_parameters", None):
         peft_config.target_modules = LORA_TARGET_MODULES
     if not getattr(peft_config, "exclude_modules", None):

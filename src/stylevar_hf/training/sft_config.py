@@ -166,6 +166,9 @@ class StyleVARSFTConfig(TrainingArguments):
         for name in ("early_stopping_patience", "num_sample_images", "sample_seed"):
             if getattr(self, name) < 0:
                 raise invalid(name, "0 or more", getattr(self, name), "Choose another.")
+        if self.label_smoothing_factor != 0:
+            mend = "Set the model's `label_smoothing` (`--label_smoothing`, or in `model_init_kwargs`)."
+            raise invalid("label_smoothing_factor", "0", self.label_smoothing_factor, mend)
         if self.token_cache_batch_size < 1:
             raise invalid("token_cache_batch_size", "positive", self.token_cache_batch_size, "32 is usual.")
 

@@ -17,6 +17,7 @@ import copy
 import os
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import datasets
@@ -28,7 +29,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 from transformers.trainer_pt_utils import get_parameter_names
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput, get_last_checkpoint, has_length
-from transformers.utils import logging
+from transformers.utils import ADAPTER_CONFIG_NAME, logging
 
 from ..data._messages import invalid
 from ..data.anchors import StrengthAnchors
@@ -163,6 +164,7 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         self._data_prepared = False
         for name, dataset in self._named_datasets():
             _check_dataset(name, dataset, args)
+        _check_best_metric(eval_dataset, args)
         self._add_own_callbacks()
         self._check_tokens()
 
@@ -416,6 +418,16 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         if self._ema is not None and self.args.should_save:
             self._ema.save(output_dir)
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        files = Path(resume_from_checkpoint).rglob(ADAPTER_CONFIG_NAME)
+        kinds = {True: "an adapter", False: "all weights"}
+        found, wanted = any(files), hasattr(self.accelerator.unwrap_model(self.model), "peft_config")
+        if found != wanted:
+            mend = "Train in the same way, or start from its weights instead."
+            value = f"{resume_from_checkpoint} with {kinds[found]}"
+            raise invalid("resume_from_checkpoint", f"a checkpoint of {kinds[wanted]}", value, mend)
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if self._ema is not None and checkpoint is not None:
@@ -452,6 +464,8 @@ def _check_dataset(name: str, dataset: Any, args: StyleVARSFTConfig) -> None:
     if name.startswith("eval_dataset") and args.world_size > 1 and not has_length(dataset):
         mend = "Its parts may differ in length. Keep rows: `datasets.Dataset.from_list(list(stream.take(256)))`."
         raise invalid(name, "a data set with a length for several processes", "a stream", mend)
+    if has_length(dataset) and len(dataset) == 0:
+        raise invalid(name, "of at least one row", "none", "Check its path and its split.")
     present = getattr(dataset, "column_names", None)
     if present is None:  # some streams and datasets of PyTorch: the collator looks at each batch
         return
@@ -464,6 +478,17 @@ def _check_dataset(name: str, dataset: Any, args: StyleVARSFTConfig) -> None:
             f"{', '.join(present) or 'none'} (missing: {', '.join(missing)}). Rename them with "
             "`load_triplets(..., column_mapping=...)`, or on the command line with `--column_mapping`."
         )
+
+
+def _check_best_metric(evaluation: Any, args: StyleVARSFTConfig) -> None:
+    """Refuse to look for the best checkpoint by a metric that none of several evaluation sets has."""
+    if not isinstance(evaluation, dict) or args.metric_for_best_model is None:
+        return
+    metric = args.metric_for_best_model.removeprefix("eval_")
+    if not metric.startswith(tuple(f"{name}_" for name in evaluation)):
+        rule = f"that of one of the evaluation sets, such as {' or '.join(f'eval_{name}_loss' for name in evaluation)}"
+        mend = "The best checkpoint is chosen by one of them."
+        raise invalid("metric_for_best_model", rule, args.metric_for_best_model, mend)
 
 
 def _check_model(model: nn.Module, core: nn.Module, peft_config: "PeftConfig | None") -> None:
