@@ -196,6 +196,12 @@ class TestModes:
         assert load_image(np.array([[0.5, 0.999, 0.0]])).getpixel((0, 0)) == (128, 128, 128)
         assert load_image(np.array([[0.5, 0.999, 0.0]])).getpixel((1, 0)) == (255, 255, 255)
 
+    def test_floats_that_rounding_left_outside_are_clipped(self):
+        image = load_image(np.array([[1 + 1e-6, -1e-6, 0.0]], dtype=np.float32))
+        assert [image.getpixel((x, 0))[0] for x in range(3)] == [255, 0, 0]
+        with pytest.raises(ValueError, match=r"in \[0, 1\] for dtype float32"):
+            load_image(np.array([[1.01, 0.0]], dtype=np.float32))
+
 
 class TestBadInput:
     def test_file_errors_name_the_path_and_the_mend(self, photo, tmp_path):

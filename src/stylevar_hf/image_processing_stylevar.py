@@ -61,8 +61,9 @@ def load_image(
         source (`str`, `os.PathLike`, `PIL.Image.Image`, `np.ndarray` or `torch.Tensor`):
             A path, an http(s) URL, a PIL image of any mode, or an array of shape `(height, width)`,
             `(height, width, channels)` or `(channels, height, width)` with 1, 3 or 4 channels. Arrays hold floats
-            in [0, 1], integers in [0, 255], booleans, or uint16 in [0, 65535]. Where both channel orders would fit,
-            tensors are read channels first and numpy arrays channels last.
+            in [0, 1] (up to 0.001 outside is taken for rounding), integers in [0, 255], booleans, or uint16 in
+            [0, 65535]. Where both channel orders would fit, tensors are read channels first and numpy arrays channels
+            last.
         name (`str`, *optional*, defaults to `"image"`):
             What error messages call the source.
         max_image_pixels (`int`, *optional*, defaults to 89478485):
@@ -212,11 +213,14 @@ def _to_uint8(values: np.ndarray, name: str) -> np.ndarray:
         raise _invalid(name, "free of NaN and infinity", "values that are not finite", "Check how it was made.")
     if kind == "u" and values.dtype.itemsize == 2:
         return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    low, high, limit = values.min(), values.max(), 1 if kind == "f" else 255
-    if low < 0 or high > limit:
+    low, high = values.min(), values.max()
+    limit, tolerance = (1, 1e-3) if kind == "f" else (255, 0)  # arithmetic on floats leaves some outside by rounding
+    if low < -tolerance or high > limit + tolerance:
         mend = "Floats go from 0 to 1 (map [-1, 1] by `x / 2 + 0.5`), integers from 0 to 255."
         raise _invalid(name, f"in [0, {limit}] for dtype {values.dtype}", f"values in [{low}, {high}]", mend)
-    return np.floor(values.astype(np.float64) * 255 + 0.5).astype(np.uint8) if kind == "f" else values.astype(np.uint8)
+    if kind != "f":
+        return values.astype(np.uint8)
+    return np.floor(values.astype(np.float64).clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _fitted_size(height: int, width: int, target: tuple[int, int], resize_mode: str) -> tuple[int, int]:
