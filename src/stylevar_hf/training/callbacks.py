@@ -13,11 +13,11 @@
 # limitations under the License.
 """What supervised training measures and draws on the way: metrics per scale, a guard against NaN, sample grids."""
 
+import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from transformers import TrainerCallback
 from transformers.utils import logging
 
 from ..data.collator import StyleVARTripletCollator
+from .checkpoint_files import save_picture
 from .vq_metrics import draw_grid
 
 
@@ -147,9 +148,7 @@ class SampleGridCallback(TrainerCallback):
         self._last_step = state.global_step
         grid = self.draw(model)
         if state.is_world_process_zero:
-            path = Path(args.output_dir, "samples", f"step-{state.global_step}.png")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            grid.save(path)
+            save_picture(os.path.join(args.output_dir, "samples", f"step-{state.global_step}.png"), grid)
 
     @torch.no_grad()
     def draw(self, model: torch.nn.Module):

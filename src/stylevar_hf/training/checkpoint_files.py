@@ -11,13 +11,14 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Small files of a checkpoint: each is whole or not there, and says when it is missing."""
+"""Small files of a run and its checkpoints: each is whole or not there, and says when it is missing."""
 
 import json
 import os
 from collections.abc import Mapping
 from typing import Any
 
+import PIL.Image
 import safetensors.torch
 import torch
 
@@ -38,6 +39,20 @@ def save_json(path: str, state: Mapping[str, Any]) -> None:
     with open(path + ".tmp", "w", encoding="utf-8") as file:
         json.dump(state, file, indent=2)
     os.replace(path + ".tmp", path)
+
+
+def save_picture(path: str | os.PathLike, picture: PIL.Image.Image) -> None:
+    """Write a PNG under a temporary name first, into a folder that is made where it is missing."""
+    folder, name = os.path.split(os.fspath(path))
+    os.makedirs(folder or ".", exist_ok=True)
+    temporary = os.path.join(folder, f".{name}.tmp")
+    try:
+        picture.save(temporary, format="PNG")
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+        raise
 
 
 def load_tensors(place: str | os.PathLike, name: str) -> dict[str, torch.Tensor]:
@@ -61,4 +76,4 @@ def _existing(place: str | os.PathLike, name: str) -> str:
     return path
 
 
-__all__ = ["load_json", "load_tensors", "save_json", "save_tensors"]
+__all__ = ["load_json", "load_tensors", "save_json", "save_picture", "save_tensors"]

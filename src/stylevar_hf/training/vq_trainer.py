@@ -31,6 +31,7 @@ from ..data.checking import check_dataset
 from ..data.mixing import EpochCallback
 from ..modeling_stylevar_vq import StyleVARVQModel
 from ..pipeline_stylevar import find_image_processor
+from .checkpoint_files import save_picture
 from .checkpointing import AtomicCheckpointMixin
 from .ema import EMACallback
 from .initialization import load_tokenizer
@@ -355,11 +356,8 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         pixel_values = self.data_collator(samples)["pixel_values"].to(self.args.device)
         with self.accelerator.autocast():
             scales, _ = reconstruct_scales(self.tokenizer_model.eval(), pixel_values)
-        folder = os.path.join(self.args.output_dir, "samples")
-        os.makedirs(folder, exist_ok=True)
-        path = os.path.join(folder, f"step_{self.state.global_step}{suffix}.png")
-        draw_grid([pixel_values, *scales]).save(path + ".tmp", format="PNG")
-        os.replace(path + ".tmp", path)
+        path = os.path.join(self.args.output_dir, "samples", f"step_{self.state.global_step}{suffix}.png")
+        save_picture(path, draw_grid([pixel_values, *scales]))
 
     @torch.no_grad()
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
