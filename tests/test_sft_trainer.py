@@ -33,7 +33,7 @@ from transformers import ResNetConfig, ResNetModel, TrainingArguments
 from stylevar_hf import StyleVARForConditionalGeneration, StyleVARImageProcessor, StyleVARPipeline
 from stylevar_hf.data import CurriculumDataset
 from stylevar_hf.data.token_cache import cache_tokens
-from stylevar_hf.training import StyleVARSFTConfig, StyleVARSFTTrainer, sft_trainer
+from stylevar_hf.training import StyleVARSFTConfig, StyleVARSFTTrainer, sft_checks, sft_trainer
 from stylevar_hf.training.arguments import StyleVARModelArguments, TripletDataArguments, load_training_data
 from stylevar_hf.training.callbacks import FiniteLossGuard
 from stylevar_hf.training.checkpointing import _is_full
@@ -251,7 +251,7 @@ class TestOptimisation:
     @pytest.mark.parametrize("frozen", ["encoder_batch_norm", "freeze_encoders"])
     def test_frozen_batch_norm_of_new_encoders_is_warned_of(self, tmp_path, monkeypatch, frozen):
         warnings = []
-        monkeypatch.setattr(sft_trainer.logger, "warning", warnings.append)
+        monkeypatch.setattr(sft_checks.logger, "warning", warnings.append)
         options = {"encoder_batch_norm": {"encoder_batch_norm": "frozen", "freeze_encoders": "train"}[frozen]}
         options["freeze_encoders"] = frozen == "freeze_encoders"
         make_trainer(tmp_path, **options)
@@ -440,6 +440,18 @@ class TestData:
         assert "labels" in trainer.train_dataset.column_names and "target" not in trainer.train_dataset.column_names
         assert trainer.train_dataset[0]["content"].size == (16, 16) != curriculum[0]["content"].size
         assert curriculum.epoch == 1
+
+    def test_stream_for_several_processes(self, tmp_path, monkeypatch):
+        warnings = []
+        monkeypatch.setattr(sft_checks.logger, "warning", lambda text, *values: warnings.append(text % values))
+        monkeypatch.setattr(StyleVARSFTConfig, "world_size", 2)
+        args = StyleVARSFTConfig(output_dir=str(tmp_path), use_cpu=True)
+        streams = {parts: make_triplets(8).to_iterable_dataset(num_shards=parts) for parts in (1, 3, 4)}
+        for stream in streams.values():
+            sft_checks.check_training_data("train_dataset", stream, args)
+        assert len(warnings) == 1 and "`train_dataset` has 3 parts for 2 processes" in warnings[0]
+        with pytest.raises(ValueError, match="`eval_dataset` must be a data set with a length for several processes"):
+            sft_checks.check_training_data("eval_dataset", streams[1], args)
 
     def test_data_without_rows_is_refused(self, tmp_path):
         with pytest.raises(ValueError, match="`eval_dataset far` must be of at least one row"):

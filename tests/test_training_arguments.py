@@ -28,7 +28,7 @@ from stylevar_hf.data.procedural import load_procedural
 from stylevar_hf.training import (
     StyleVARModelArguments,
     TripletDataArguments,
-    arguments,
+    data_arguments,
     load_model,
     load_training_data,
 )
@@ -144,7 +144,7 @@ class TestLoadImageProcessor:
 class TestLoadTrainingData:
     def test_every_row_of_several_data_sets_comes_once(self, saved, monkeypatch):
         messages = []
-        monkeypatch.setattr(arguments.logger, "info", lambda text, *values: messages.append(text % values))
+        monkeypatch.setattr(data_arguments.logger, "info", lambda text, *values: messages.append(text % values))
         train, evaluation = load_training_data(
             TripletDataArguments(dataset=saved, max_eval_samples=1000), image_size=16
         )
@@ -279,6 +279,17 @@ class TestLoadTrainingData:
         seen = set(train["content_id"])
         assert any(name.startswith("scene-train") for name in seen) and seen & set("0123456789")
         assert not seen & set(evaluation["content_id"])
+
+    def test_contents_in_both_splits_of_others_are_warned_of(self, tmp_path, monkeypatch):
+        warnings = []
+        monkeypatch.setattr(data_arguments.logger, "warning", lambda text, *values: warnings.append(text % values))
+        for name, start in (("apart", 2), ("shared", 1)):
+            rows = make_rows(4, num_styles=1)
+            splits = {"train": rows.select(range(2)), "validation": rows.select(range(start, 4))}
+            datasets.DatasetDict(splits).save_to_disk(tmp_path / name)
+            load_training_data(TripletDataArguments(dataset=[f"disk:{tmp_path / name}"]), image_size=16)
+        assert len(warnings) == 1
+        assert "1 contents of" in warnings[0] and "shared" in warnings[0] and "such as 01" in warnings[0]
 
     def test_one_data_set_may_be_written_as_text(self):
         assert TripletDataArguments(dataset="omnistyle:x").dataset == ["omnistyle:x"]

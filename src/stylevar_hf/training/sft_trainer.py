@@ -28,7 +28,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 from transformers.trainer_pt_utils import get_parameter_names
-from transformers.trainer_utils import EvalLoopOutput, TrainOutput, get_last_checkpoint, has_length
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput, get_last_checkpoint
 from transformers.utils import ADAPTER_CONFIG_NAME, logging
 
 from ..data._messages import invalid
@@ -45,6 +45,7 @@ from .callbacks import FiniteLossGuard, SampleGridCallback, ScaleMeter, first_ro
 from .checkpointing import AtomicCheckpointMixin
 from .ema import EMACallback
 from .initialization import resolve_model
+from .sft_checks import BATCH_NORMS, check_batch_norm, check_best_metric, check_model, check_training_data
 from .sft_config import StyleVARSFTConfig
 from .stream_passes import StreamPassesMixin
 
@@ -58,7 +59,6 @@ logger = logging.get_logger(__name__)
 _COLUMNS = ["content", "style", "target", "content_id", "style_id", "index", *CODE_COLUMNS]
 # What the collator writes and `forward` takes.
 _INPUTS = ("content_pixel_values", "style_pixel_values", "target_pixel_values", "style_strength", *CODE_COLUMNS)
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
@@ -133,8 +133,8 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
             raise invalid("args", "a StyleVARSFTConfig", type(args).__name__, mend)
         model, processing_class = resolve_model(model, processing_class, args.model_init_kwargs)
         core = _core(model)
-        _check_model(model, core, peft_config)
-        _check_batch_norm(core, args, has_adapter=peft_config is not None or core is not model)
+        check_model(model, core, peft_config)
+        check_batch_norm(core, args, has_adapter=peft_config is not None or core is not model)
         if processing_class is None:
             size = {"height": core.config.image_size, "width": core.config.image_size}
             processing_class = StyleVARImageProcessor(size=size)
@@ -163,8 +163,8 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
             raise invalid("mixed_precision", "no with DeepSpeed", self.accelerator.mixed_precision, mend)
         self._data_prepared = False
         for name, dataset in self._named_datasets():
-            _check_dataset(name, dataset, args)
-        _check_best_metric(eval_dataset, args)
+            check_training_data(name, dataset, args)
+        check_best_metric(eval_dataset, args)
         self._add_own_callbacks()
         self._check_tokens()
 
@@ -306,7 +306,7 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
     # Optimisation
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
-        forbidden = [nn.LayerNorm, nn.GroupNorm, nn.Embedding, *_BATCH_NORMS]
+        forbidden = [nn.LayerNorm, nn.GroupNorm, nn.Embedding, *BATCH_NORMS]
         return get_parameter_names(model, forbidden, [r"bias", r"logit_scale"])
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None):
@@ -453,76 +453,6 @@ def _core(model: nn.Module) -> StyleVARForConditionalGeneration:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def _check_dataset(name: str, dataset: Any, args: StyleVARSFTConfig) -> None:
-    """Refuse a data set whose columns are known not to do, and one whose broken rows cannot be left out."""
-    if args.skip_broken and not isinstance(dataset, datasets.Dataset | CurriculumDataset):
-        raise ValueError(
-            f"`skip_broken` must be False unless all data has a length, but got True and `{name}` is of type "
-            f"{type(dataset).__name__}, whose rows are not looked at before training. Load it without streaming, or "
-            "mend the rows that `stylevar data check` lists and leave `skip_broken` out."
-        )
-    if name.startswith("eval_dataset") and args.world_size > 1 and not has_length(dataset):
-        mend = "Its parts may differ in length. Keep rows: `datasets.Dataset.from_list(list(stream.take(256)))`."
-        raise invalid(name, "a data set with a length for several processes", "a stream", mend)
-    if has_length(dataset) and len(dataset) == 0:
-        raise invalid(name, "of at least one row", "none", "Check its path and its split.")
-    present = getattr(dataset, "column_names", None)
-    if present is None:  # some streams and datasets of PyTorch: the collator looks at each batch
-        return
-    missing = [column for column in ("content", "style") if column not in present]
-    if "target" not in present and "labels" not in present:
-        missing.append("target (or labels)")
-    if missing:
-        raise ValueError(
-            f"`{name}` must have the columns content, style and target (or labels, the target's codes), but got "
-            f"{', '.join(present) or 'none'} (missing: {', '.join(missing)}). Rename them with "
-            "`load_triplets(..., column_mapping=...)`, or on the command line with `--column_mapping`."
-        )
-
-
-def _check_best_metric(evaluation: Any, args: StyleVARSFTConfig) -> None:
-    """Refuse to look for the best checkpoint by a metric that none of several evaluation sets has."""
-    if not isinstance(evaluation, dict) or args.metric_for_best_model is None:
-        return
-    metric = args.metric_for_best_model.removeprefix("eval_")
-    if not metric.startswith(tuple(f"{name}_" for name in evaluation)):
-        rule = f"that of one of the evaluation sets, such as {' or '.join(f'eval_{name}_loss' for name in evaluation)}"
-        mend = "The best checkpoint is chosen by one of them."
-        raise invalid("metric_for_best_model", rule, args.metric_for_best_model, mend)
-
-
-def _check_model(model: nn.Module, core: nn.Module, peft_config: "PeftConfig | None") -> None:
-    """Refuse another model, and two adapters."""
-    if not isinstance(core, StyleVARForConditionalGeneration):
-        rule = "a StyleVARForConditionalGeneration, or its folder or Hub id"
-        raise invalid("model", rule, type(core).__name__, "A tokenizer is trained by `StyleVARVQTrainer`.")
-    if peft_config is not None and hasattr(model, "peft_config"):
-        mend = "Leave out `peft_config`, or merge the first adapter with `merge_and_unload()`."
-        raise invalid("peft_config", "None for a model that has an adapter", type(peft_config).__name__, mend)
-
-
-def _check_batch_norm(model: StyleVARForConditionalGeneration, args: StyleVARSFTConfig, has_adapter: bool) -> None:
-    """Refuse statistics that would be lost, and warn of statistics that were never taken."""
-    if has_adapter and args.encoder_batch_norm == "train" and not args.freeze_encoders:
-        raise ValueError(
-            "`encoder_batch_norm` must be frozen with an adapter, but got 'train'. The statistics belong to the model "
-            "below the adapter and are not saved with it: leave the option out, or train without an adapter."
-        )
-    if args.encoder_batch_norm == "train" and not args.freeze_encoders:
-        return
-    encoders = (model.model.style_encoder, model.model.content_encoder)
-    means = [module.running_mean for encoder in encoders for module in encoder.modules() if _has_statistics(module)]
-    if means and not any(mean.is_meta or mean.any() for mean in means):
-        logger.warning(
-            "The image encoders are new: their BatchNorm has never seen an image, and is frozen. Train it with "
-            "`encoder_batch_norm='train'`, or start from a trained ResNet (`--image_encoder`)."
-        )
-
-
-def _has_statistics(module: nn.Module) -> bool:
-    return isinstance(module, _BATCH_NORMS) and module.running_mean is not None
-
-
 def _freeze(model: StyleVARForConditionalGeneration, args: StyleVARSFTConfig) -> None:
     model.vq_model.requires_grad_(False).eval()
     if args.freeze_encoders:
@@ -536,7 +466,7 @@ def _frozen_modules(model: StyleVARForConditionalGeneration, args: StyleVARSFTCo
     if args.freeze_encoders:
         held = encoders
     elif args.encoder_batch_norm == "frozen":
-        held = [module for module in encoders if isinstance(module, _BATCH_NORMS)]
+        held = [module for module in encoders if isinstance(module, BATCH_NORMS)]
     else:
         held = []
     return [*model.vq_model.modules(), *held]

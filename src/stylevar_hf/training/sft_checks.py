@@ -1,0 +1,116 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""What a supervised run is refused for, or warned of, before it begins."""
+
+from typing import TYPE_CHECKING, Any
+
+import datasets
+from torch import nn
+from transformers.trainer_utils import has_length
+from transformers.utils import logging
+
+from ..data._messages import invalid
+from ..data.mixing import CurriculumDataset
+from ..modeling_stylevar import StyleVARForConditionalGeneration
+from .sft_config import StyleVARSFTConfig
+
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+logger = logging.get_logger(__name__)
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+def check_training_data(name: str, dataset: Any, args: StyleVARSFTConfig) -> None:
+    """Refuse a data set whose columns are known not to do, and one whose broken rows cannot be left out."""
+    if args.skip_broken and not isinstance(dataset, datasets.Dataset | CurriculumDataset):
+        raise ValueError(
+            f"`skip_broken` must be False unless all data has a length, but got True and `{name}` is of type "
+            f"{type(dataset).__name__}, whose rows are not looked at before training. Load it without streaming, or "
+            "mend the rows that `stylevar data check` lists and leave `skip_broken` out."
+        )
+    if name.startswith("eval_dataset") and args.world_size > 1 and not has_length(dataset):
+        mend = "Its parts may differ in length. Keep rows: `datasets.Dataset.from_list(list(stream.take(256)))`."
+        raise invalid(name, "a data set with a length for several processes", "a stream", mend)
+    parts = dataset.num_shards if isinstance(dataset, datasets.IterableDataset) else 0
+    if parts > args.world_size and parts % args.world_size:
+        logger.warning(
+            "`%s` has %d parts for %d processes: a pass ends with the shortest share, and rows of the others are left "
+            "out of it. A multiple of the number of processes uses all rows.",
+            name,
+            parts,
+            args.world_size,
+        )
+    if has_length(dataset) and len(dataset) == 0:
+        raise invalid(name, "of at least one row", "none", "Check its path and its split.")
+    present = getattr(dataset, "column_names", None)
+    if present is None:  # some streams and datasets of PyTorch: the collator looks at each batch
+        return
+    missing = [column for column in ("content", "style") if column not in present]
+    if "target" not in present and "labels" not in present:
+        missing.append("target (or labels)")
+    if missing:
+        raise ValueError(
+            f"`{name}` must have the columns content, style and target (or labels, the target's codes), but got "
+            f"{', '.join(present) or 'none'} (missing: {', '.join(missing)}). Rename them with "
+            "`load_triplets(..., column_mapping=...)`, or on the command line with `--column_mapping`."
+        )
+
+
+def check_best_metric(evaluation: Any, args: StyleVARSFTConfig) -> None:
+    """Refuse to look for the best checkpoint by a metric that none of several evaluation sets has."""
+    if not isinstance(evaluation, dict) or args.metric_for_best_model is None:
+        return
+    metric = args.metric_for_best_model.removeprefix("eval_")
+    if not metric.startswith(tuple(f"{name}_" for name in evaluation)):
+        rule = f"that of one of the evaluation sets, such as {' or '.join(f'eval_{name}_loss' for name in evaluation)}"
+        mend = "The best checkpoint is chosen by one of them."
+        raise invalid("metric_for_best_model", rule, args.metric_for_best_model, mend)
+
+
+def check_model(model: nn.Module, core: nn.Module, peft_config: "PeftConfig | None") -> None:
+    """Refuse another model, and two adapters."""
+    if not isinstance(core, StyleVARForConditionalGeneration):
+        rule = "a StyleVARForConditionalGeneration, or its folder or Hub id"
+        raise invalid("model", rule, type(core).__name__, "A tokenizer is trained by `StyleVARVQTrainer`.")
+    if peft_config is not None and hasattr(model, "peft_config"):
+        mend = "Leave out `peft_config`, or merge the first adapter with `merge_and_unload()`."
+        raise invalid("peft_config", "None for a model that has an adapter", type(peft_config).__name__, mend)
+
+
+def check_batch_norm(model: StyleVARForConditionalGeneration, args: StyleVARSFTConfig, has_adapter: bool) -> None:
+    """Refuse statistics that would be lost, and warn of statistics that were never taken."""
+    if has_adapter and args.encoder_batch_norm == "train" and not args.freeze_encoders:
+        raise ValueError(
+            "`encoder_batch_norm` must be frozen with an adapter, but got 'train'. The statistics belong to the model "
+            "below the adapter and are not saved with it: leave the option out, or train without an adapter."
+        )
+    if args.encoder_batch_norm == "train" and not args.freeze_encoders:
+        return
+    encoders = (model.model.style_encoder, model.model.content_encoder)
+    means = [module.running_mean for encoder in encoders for module in encoder.modules() if _has_statistics(module)]
+    if means and not any(mean.is_meta or mean.any() for mean in means):
+        logger.warning(
+            "The image encoders are new: their BatchNorm has never seen an image, and is frozen. Train it with "
+            "`encoder_batch_norm='train'`, or start from a trained ResNet (`--image_encoder`)."
+        )
+
+
+def _has_statistics(module: nn.Module) -> bool:
+    return isinstance(module, BATCH_NORMS) and module.running_mean is not None
+
+
+__all__ = ["BATCH_NORMS", "check_batch_norm", "check_best_metric", "check_model", "check_training_data"]
