@@ -13,9 +13,10 @@
 # limitations under the License.
 
 import pytest
-from transformers import AutoConfig
+from huggingface_hub import HfApi
+from transformers import AutoConfig, PreTrainedConfig
 
-from stylevar_hf import BLEND_ALPHA_SCHEDULES, StyleVARConfig, StyleVARVQConfig
+from stylevar_hf import BLEND_ALPHA_SCHEDULES, StyleVARConfig, StyleVARVQConfig, configuration_stylevar
 
 
 class TestDefaults:
@@ -81,6 +82,31 @@ class TestSaving:
     def test_tokenizer_config_can_be_read_from_the_models(self, tmp_path):
         StyleVARConfig(vq_config={"patch_nums": (1, 2), "codebook_size": 7}).save_pretrained(tmp_path)
         assert StyleVARVQConfig.from_pretrained(tmp_path).codebook_size == 7
+
+
+class TestWithoutNetwork:
+    @pytest.fixture
+    def listed(self, monkeypatch):
+        """As if the network were on; what is asked for its files, and cannot be reached."""
+        repositories = []
+
+        def list_repo_files(api, repo_id, **kwargs):
+            repositories.append(repo_id)
+            raise RuntimeError("a connection error of some HTTP client")
+
+        monkeypatch.setattr(configuration_stylevar, "is_offline_mode", lambda: False)
+        monkeypatch.setattr(HfApi, "list_repo_files", list_repo_files)
+        return repositories
+
+    def test_unreachable_repository_is_asked_once(self, listed):
+        with pytest.raises(OSError, match="couldn't connect"):
+            StyleVARConfig.from_pretrained("nobody/nothing")
+        assert listed == []
+
+    def test_connection_that_breaks_later_is_no_other_error(self, listed, monkeypatch):
+        monkeypatch.setattr(PreTrainedConfig, "get_config_dict", lambda *_, **__: ({}, {}))
+        assert StyleVARConfig.get_config_dict("nobody/nothing") == ({}, {})
+        assert listed == ["nobody/nothing"]
 
 
 class TestBadValues:

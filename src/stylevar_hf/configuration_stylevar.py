@@ -24,6 +24,7 @@ import numpy as np
 from huggingface_hub import HfApi
 from huggingface_hub.constants import is_offline_mode
 from huggingface_hub.dataclasses import strict
+from huggingface_hub.errors import LocalEntryNotFoundError
 from transformers import PreTrainedConfig, ResNetConfig
 from transformers.configuration_utils import SubConfigSpec
 
@@ -336,7 +337,9 @@ class StyleVARConfig(PreTrainedConfig):
                 return config_dict, unused
         except OSError as error:
             missing = error
-        if hint := _find_original_weights(pretrained_model_name_or_path, **kwargs):
+        # Where the Hub could not be asked for the config, asking it for its files would only take as long again.
+        unreachable = missing is not None and isinstance(missing.__cause__, LocalEntryNotFoundError)
+        if not unreachable and (hint := _find_original_weights(pretrained_model_name_or_path, **kwargs)):
             raise OSError(hint) from missing
         if missing is not None:
             raise missing
@@ -420,7 +423,8 @@ def _find_original_weights(
     if os.path.isdir(folder):
         return original_weights_hint(folder)
     if not local_files_only and not is_offline_mode():
-        with contextlib.suppress(OSError, ValueError):  # unreachable, not there, or no id at all: said already
+        # Unreachable, not there, or no id at all: said already, and nobody lists what the HTTP client may raise.
+        with contextlib.suppress(Exception):
             return original_weights_hint(place, HfApi(token=token).list_repo_files(str(place), revision=revision))
     return None
 
