@@ -411,6 +411,17 @@ class TestData:
         resumed.train(resume_from_checkpoint="last")
         assert len(resumed.train_dataset) == 7 and resumed.state.global_step == 4
 
+    def test_row_without_target_counts_as_broken(self, tmp_path):
+        rows = make_triplets(4)
+        table = rows.to_dict()
+        table["target"][2] = None
+        rows = datasets.Dataset.from_dict(table, features=rows.features)
+        with pytest.raises(ValueError, match="row 2, target: there is no image"):
+            make_trainer(tmp_path, train=rows).train()
+        trainer = make_trainer(tmp_path, train=CurriculumDataset([rows], [[1.0]]), skip_broken=True)
+        trainer.prepare_data()
+        assert {int(row) for row in trainer.train_dataset.indices(0)} == {0, 1, 3}
+
     def test_broken_rows_of_a_stream_cannot_be_left_out(self, tmp_path):
         stream = make_triplets().to_iterable_dataset()
         with pytest.raises(ValueError, match="`skip_broken` must be False.*`train_dataset` is of type IterableData"):

@@ -165,6 +165,9 @@ class TestStyleVARVQTrainerConfig:
         with pytest.raises(ValueError, match=f"`{option}` must be .*{message}"):
             make_args(tmp_path, **{option: value})
 
+    def test_one_column_may_be_written_as_text(self, tmp_path):
+        assert make_args(tmp_path, image_columns="target").image_columns == ["target"]
+
 
 class TestSamples:
     def test_every_image_of_every_row_is_one_sample(self):
@@ -433,6 +436,12 @@ class TestStyleVARVQTrainer:
             train(tmp_path, whole)
         with pytest.raises(ValueError, match="`args` must be a StyleVARVQTrainerConfig, but got TrainingArguments"):
             StyleVARVQTrainer(make_model(), TrainingArguments(output_dir=str(tmp_path), use_cpu=True))
+
+    def test_best_of_several_validation_sets_is_that_of_one(self, tmp_path):
+        options = {"eval_strategy": "steps", "save_strategy": "steps", "load_best_model_at_end": True}
+        sets = {"near": make_rows(2), "far": make_rows(2)}
+        with pytest.raises(ValueError, match="`metric_for_best_model` must be .* eval_near_loss or eval_far_loss"):
+            StyleVARVQTrainer(make_model(), make_args(tmp_path, **options), make_rows(), sets)
 
     def test_dead_codes_are_revived(self, tmp_path):
         def kill(step, model):

@@ -73,13 +73,14 @@ def find_problems(
     columns: Sequence[str] = IMAGE_COLUMNS,
     num_workers: int | None = None,
     progress: bool = True,
+    require_target: bool = False,
 ) -> list[Problem]:
     """
     Decodes every image of a dataset to its last byte and lists those that cannot be used.
 
     A file that many rows share is decoded once, and reported for every row. Columns that the dataset does not have are
-    passed over, except `content` and `style`; so is a `target` that is `None`. A stream that was mapped decodes its
-    images itself: the list ends at the first that it cannot decode.
+    passed over, except `content` and `style`; so is a `target` that is `None`, unless it is required. A stream that
+    was mapped decodes its images itself: the list ends at the first that it cannot decode.
 
     Args:
         dataset (`datasets.Dataset`, `datasets.IterableDataset` or [`CurriculumDataset`]):
@@ -90,6 +91,8 @@ def find_problems(
             Threads that decode. Defaults to the number of cores, at most 8.
         progress (`bool`, *optional*, defaults to `True`):
             Whether to show a progress bar.
+        require_target (`bool`, *optional*, defaults to `False`):
+            Whether a `target` that is `None` is a problem, too.
 
     Returns:
         `list[Problem]`: One per unusable image and row, in the order of rows and columns; empty if all is well.
@@ -111,7 +114,7 @@ def find_problems(
         (index, column, row.get(column))
         for index, row in enumerate(_until_broken(rows, ended))
         for column in columns
-        if not (column == "target" and row.get(column) is None)
+        if require_target or not (column == "target" and row.get(column) is None)
     )
     problems = [
         Problem(index, column, path, reason)
@@ -127,6 +130,7 @@ def check_dataset(
     columns: Sequence[str] = IMAGE_COLUMNS,
     num_workers: int | None = None,
     progress: bool = True,
+    require_target: bool = False,
 ) -> "datasets.Dataset | datasets.IterableDataset":
     """
     What a trainer calls before it starts: stops with the list of unusable images, or leaves their rows out.
@@ -136,7 +140,7 @@ def check_dataset(
             The rows to check.
         skip_broken (`bool`, *optional*, defaults to `False`):
             Whether to leave out the rows with an unusable image, with a warning that lists them, instead of stopping.
-        columns, num_workers, progress:
+        columns, num_workers, progress, require_target:
             As in [`find_problems`].
 
     Returns:
@@ -145,7 +149,7 @@ def check_dataset(
     Raises:
         ValueError: If an image cannot be used and `skip_broken` is not set, or if no row is left.
     """
-    problems = find_problems(dataset, columns, num_workers, progress)
+    problems = find_problems(dataset, columns, num_workers, progress, require_target)
     if not problems:
         return dataset
     rows = {problem.index for problem in problems}

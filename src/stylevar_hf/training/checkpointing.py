@@ -19,12 +19,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
+from transformers import TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint, rotate_checkpoints
 from transformers.utils import logging
 
+from ..data._messages import invalid
 from .model_card import PublishingMixin
 
 
@@ -138,6 +141,17 @@ class AtomicCheckpointMixin(PublishingMixin):
             shutil.rmtree(staging, ignore_errors=True)
 
 
+def check_best_metric(evaluation: Any, args: TrainingArguments) -> None:
+    """Refuse to look for the best checkpoint by a metric that none of several evaluation sets has."""
+    if not isinstance(evaluation, dict) or args.metric_for_best_model is None:
+        return
+    metric = args.metric_for_best_model.removeprefix("eval_")
+    if not metric.startswith(tuple(f"{name}_" for name in evaluation)):
+        rule = f"that of one of the evaluation sets, such as {' or '.join(f'eval_{name}_loss' for name in evaluation)}"
+        mend = "The best checkpoint is chosen by one of them."
+        raise invalid("metric_for_best_model", rule, args.metric_for_best_model, mend)
+
+
 def _is_full(error: BaseException | None) -> bool:
     """Whether an error, or one that it was made of, says that there is no room left."""
     while error is not None:
@@ -159,4 +173,4 @@ def _replace_folder(new: str, place: str) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-__all__ = ["AtomicCheckpointMixin"]
+__all__ = ["AtomicCheckpointMixin", "check_best_metric"]

@@ -70,17 +70,6 @@ def check_training_data(name: str, dataset: Any, args: StyleVARSFTConfig) -> Non
         )
 
 
-def check_best_metric(evaluation: Any, args: StyleVARSFTConfig) -> None:
-    """Refuse to look for the best checkpoint by a metric that none of several evaluation sets has."""
-    if not isinstance(evaluation, dict) or args.metric_for_best_model is None:
-        return
-    metric = args.metric_for_best_model.removeprefix("eval_")
-    if not metric.startswith(tuple(f"{name}_" for name in evaluation)):
-        rule = f"that of one of the evaluation sets, such as {' or '.join(f'eval_{name}_loss' for name in evaluation)}"
-        mend = "The best checkpoint is chosen by one of them."
-        raise invalid("metric_for_best_model", rule, args.metric_for_best_model, mend)
-
-
 def check_model(model: nn.Module, core: nn.Module, peft_config: "PeftConfig | None") -> None:
     """Refuse another model, and two adapters."""
     if not isinstance(core, StyleVARForConditionalGeneration):
@@ -113,4 +102,4 @@ def _has_statistics(module: nn.Module) -> bool:
     return isinstance(module, BATCH_NORMS) and module.running_mean is not None
 
 
-__all__ = ["BATCH_NORMS", "check_batch_norm", "check_best_metric", "check_model", "check_training_data"]
+__all__ = ["BATCH_NORMS", "check_batch_norm", "check_model", "check_training_data"]

@@ -42,10 +42,10 @@ from ..data.token_cache import cache_tokens, check_cached_tokens
 from ..image_processing_stylevar import StyleVARImageProcessor
 from ..modeling_stylevar import StyleVARForConditionalGeneration
 from .callbacks import FiniteLossGuard, SampleGridCallback, ScaleMeter, first_rows, untouched_randomness
-from .checkpointing import AtomicCheckpointMixin
+from .checkpointing import AtomicCheckpointMixin, check_best_metric
 from .ema import EMACallback
 from .initialization import resolve_model
-from .sft_checks import BATCH_NORMS, check_batch_norm, check_best_metric, check_model, check_training_data
+from .sft_checks import BATCH_NORMS, check_batch_norm, check_model, check_training_data
 from .sft_config import StyleVARSFTConfig
 from .stream_passes import StreamPassesMixin
 
@@ -217,7 +217,7 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
     def _prepare_dataset(self, dataset: Any, check: bool) -> Any:
         if isinstance(dataset, CurriculumDataset):
             if check:
-                dataset = check_dataset(dataset, self.args.skip_broken, progress=self.is_local_process_zero())
+                dataset = self._check_images(dataset, dataset.rows)
             dataset = copy.copy(dataset)
             dataset.rows = self._prepare_dataset(dataset.rows, check=False)
             if "labels" in dataset.rows.column_names and "target" in dataset.rows.column_names:
@@ -228,14 +228,18 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
                 logger.warning("Codes of a %s are not cached: it is no `datasets.Dataset`.", type(dataset).__name__)
             return dataset
         if check:
-            # Each process looks for itself: all must come to the same rows.
-            columns = ["content", "style", *([] if "labels" in dataset.column_names else ["target"])]
-            dataset = check_dataset(dataset, self.args.skip_broken, columns, progress=self.is_local_process_zero())
+            dataset = self._check_images(dataset, dataset)
         if self.args.token_cache_dir is None:
             return dataset
         # First the codes: they are those of the original images.
         dataset = dataset if "labels" in dataset.column_names else self._cache_tokens(dataset)
         return self._cache_images(dataset) if self.args.cache_images else dataset
+
+    def _check_images(self, dataset: Any, rows: datasets.Dataset) -> Any:
+        # Each process looks for itself: all must come to the same rows.
+        columns = ["content", "style", *([] if "labels" in rows.column_names else ["target"])]
+        progress = self.is_local_process_zero()
+        return check_dataset(dataset, self.args.skip_broken, columns, progress=progress, require_target=True)
 
     def _cache_tokens(self, dataset: datasets.Dataset) -> datasets.Dataset:
         vq_model = self._unwrapped().vq_model

@@ -114,6 +114,8 @@ class StyleVARVQTrainerConfig(TrainingArguments):
     metrics_per_scale: bool = field(default=True, metadata={"help": "PSNR and SSIM after each scale."})
 
     def __post_init__(self):
+        if isinstance(self.image_columns, str):  # a line of a YAML file
+            self.image_columns = [self.image_columns]
         for name, choices in (
             ("reconstruction_loss", RECONSTRUCTION_LOSSES),
             ("perceptual_network", PERCEPTUAL_NETWORKS),

@@ -32,7 +32,7 @@ from ..data.mixing import EpochCallback
 from ..modeling_stylevar_vq import StyleVARVQModel
 from ..pipeline_stylevar import find_image_processor
 from .checkpoint_files import save_picture
-from .checkpointing import AtomicCheckpointMixin
+from .checkpointing import AtomicCheckpointMixin, check_best_metric
 from .ema import EMACallback
 from .initialization import load_tokenizer
 from .stream_passes import StreamPassesMixin
@@ -155,6 +155,7 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
                 f"`distributed_type` must be NO or MULTI_CPU / MULTI_GPU (DDP), but got "
                 f"{self.accelerator.distributed_type}. A tokenizer fits one device: launch without FSDP and DeepSpeed."
             )
+        check_best_metric(eval_dataset, args)
         self.ema = None
         if args.ema_decay > 0:
             self.ema = EMACallback(args.ema_decay)
