@@ -27,6 +27,7 @@ from safetensors.torch import load_file, save_file
 from stylevar_hf import StyleVARPipeline, conversion
 from stylevar_hf.cli import COMMANDS, main
 from stylevar_hf.commands import stylize as stylize_command
+from stylevar_hf.commands.models import hide_loading_reports
 
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "images"
@@ -188,11 +189,17 @@ class TestStylizeFile:
         assert first.read_bytes() == second.read_bytes()
 
     def test_quiet_says_nothing_and_leaves_the_loggers(self, image_files, tmp_path, capfd):
-        levels = logging.getLogger("stylevar_hf").level, logging.getLogger("transformers").level
+        loggers = [logging.getLogger(name) for name in ("stylevar_hf", "transformers", "huggingface_hub")]
+        levels = [logger.level for logger in loggers]
         arguments = (image_files["content"], image_files["style"], "-o", tmp_path / "out.png", "--quiet")
         assert run_command("stylize", *arguments, "--device", "cpu") == 0
         assert capfd.readouterr() == ("", "")
-        assert levels == (logging.getLogger("stylevar_hf").level, logging.getLogger("transformers").level)
+        assert levels == [logger.level for logger in loggers]
+
+    @pytest.mark.parametrize("quiet", [True, False])
+    def test_quiet_hides_how_often_the_hub_is_asked(self, quiet):
+        with hide_loading_reports(quiet):
+            assert logging.getLogger("huggingface_hub.utils").isEnabledFor(logging.WARNING) is not quiet
 
     def test_without_a_model_the_bundled_one_is_used(self, tmp_path):
         out = tmp_path / "out.png"

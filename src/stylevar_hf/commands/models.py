@@ -95,16 +95,18 @@ def hide_loading_reports(quiet: bool) -> Iterator[None]:
     """What transformers reports of weights is an error here, and said in one line. If `quiet`, our notices go too."""
     from transformers.utils import logging as transformers_logging
 
-    ours = logging.getLogger("stylevar_hf")
-    level, verbosity = ours.level, transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    ours.setLevel(logging.ERROR if quiet else level)
+    # ours, and the Hub's, which tells how often it tries to reach it
+    levels = {logging.getLogger(name): logging.getLogger(name).level for name in ("stylevar_hf", "huggingface_hub")}
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    for logger, level in levels.items():
+        logger.setLevel(logging.ERROR if quiet else level)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        ours.setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)
         transformers_logging.set_verbosity(verbosity)
         if bars:
             transformers_logging.enable_progress_bar()
