@@ -24,7 +24,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from stylevar_hf import StyleVARPipeline, conversion
+from stylevar_hf import StyleVARPipeline, bundled_checkpoint, conversion
 from stylevar_hf.cli import COMMANDS, main
 from stylevar_hf.commands import stylize as stylize_command
 from stylevar_hf.commands.models import hide_loading_reports
@@ -507,6 +507,11 @@ class TestStylizeBadModel:
         (folder / "model.safetensors").unlink()
         (folder / "model.safetensors.index.json").write_text("{}")
         assert "`--model` must be" in fails(folder)
+
+    def test_adapter_without_peft(self, fails, monkeypatch):
+        monkeypatch.setattr("transformers.utils.is_peft_available", lambda: False)
+        adapter = bundled_checkpoint("stylevar-mini-grpo-lora")
+        assert f"but got the adapter {adapter}. Run `pip install peft`." in fails(adapter)
 
     @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
     def test_missing_device(self, fails, tiny_model_dir):

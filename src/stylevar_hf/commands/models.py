@@ -55,9 +55,11 @@ def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") 
 
     Raises:
         OSError: If there is no such model.
-        ValueError: If the device is missing, or the weights are not exactly those of the model.
+        ValueError: If the device is missing, or peft for an adapter, or the weights are not exactly those of the
+            model.
     """
     import torch
+    from transformers.utils import find_adapter_config_file, is_peft_available
 
     from .._conversion_io import readable_model
     from ..checkpoints import MODELS, find_checkpoint
@@ -68,6 +70,10 @@ def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") 
     folder = find_checkpoint(model)
     dtype = dtype if dtype == "auto" else getattr(torch, dtype)
     try:
+        if not is_peft_available() and find_adapter_config_file(folder) is not None:
+            raise ValueError(
+                f"`--model` must be whole without peft, but got the adapter {folder}. Run `pip install peft`."
+            )
         with readable_model("--model", folder):
             load = StyleVARForConditionalGeneration.from_pretrained
             network, info = load(folder, dtype=dtype, output_loading_info=True)
