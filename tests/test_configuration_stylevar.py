@@ -144,3 +144,6 @@ class TestBadValues:
         StyleVARConfig().save_pretrained(tmp_path)
         with pytest.raises(ValueError, match=message):
             StyleVARConfig.from_pretrained(tmp_path, **fields)
+        StyleVARVQConfig().save_pretrained(tmp_path)
+        with pytest.raises(ValueError, match="`patch_nums` must be a strictly increasing ladder"):
+            StyleVARVQConfig.from_pretrained(tmp_path, patch_nums=(2, 1))

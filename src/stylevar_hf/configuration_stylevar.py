@@ -42,6 +42,12 @@ def _require(condition: bool, name: str, rule: str, value: object, mend: str) ->
         raise ValueError(f"`{name}` must be {rule}, but got {value!r}. {mend}")
 
 
+def _checked(built: Any) -> Any:
+    """What `from_dict` returns, a config or one with unused arguments, once the config keeps the rules."""
+    (built[0] if isinstance(built, tuple) else built).validate_architecture()
+    return built
+
+
 _PUBLISHED_TOKENIZER = re.compile(r"(vae|vq).*\.pth", re.IGNORECASE)
 _PUBLISHED_MODEL = re.compile(r"stylevar.*\.pth", re.IGNORECASE)
 
@@ -149,6 +155,11 @@ class StyleVARVQConfig(PreTrainedConfig):
         self.channel_multipliers = tuple(self.channel_multipliers)
         self.validate_architecture()
         super().__post_init__(**kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """As in `PreTrainedConfig`, which sets the fields in `kwargs` when the config is built and checked already."""
+        return _checked(super().from_dict(config_dict, **kwargs))
 
     def validate_architecture(self):
         """Part of `@strict`-powered validation: the rules that join several fields."""
@@ -321,9 +332,7 @@ class StyleVARConfig(PreTrainedConfig):
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         """As in `PreTrainedConfig`, which sets the fields in `kwargs` when the config is built and checked already."""
         _refuse_patch_nums(kwargs)
-        built = super().from_dict(config_dict, **kwargs)
-        (built[0] if isinstance(built, tuple) else built).validate_architecture()
-        return built
+        return _checked(super().from_dict(config_dict, **kwargs))
 
     @classmethod
     def get_config_dict(
