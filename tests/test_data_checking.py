@@ -282,6 +282,39 @@ class TestCheckFolder:
         ]
         assert "its suffix is none of .bmp" in report.problems[0].reason
 
+    @pytest.mark.parametrize("form", ["saved", "splits", "parquet", "bytes"])
+    def test_data_sets(self, tmp_path, form):
+        images = [save(tmp_path / "images" / f"{i}.png", i).read_bytes() for i in range(4)]
+        broken = [*images[:3], images[3][:40]]
+        data = datasets.Dataset.from_dict({"content": images, "style": broken, "caption": list("abcd")})
+        if form != "bytes":
+            data = data.cast_column("content", datasets.Image()).cast_column("style", datasets.Image())
+        root = tmp_path / "data"
+        if form == "saved":
+            data.save_to_disk(root)
+        elif form == "splits":
+            datasets.DatasetDict({"train": data, "test": data.select(range(2))}).save_to_disk(root)
+        else:
+            root.mkdir()
+            data.to_parquet(root / "part.parquet")
+        report = check_folder(root, progress=False)
+        rows = 6 if form == "splits" else 4
+        assert (report.format, report.num_triplets, report.num_images) == ("dataset", rows, 2 * rows)
+        assert [(problem.index, problem.column) for problem in report.problems] == [(3, "style")]
+        assert str(root) in report.problems[0].path
+
+    def test_data_set_without_images(self, tmp_path):
+        datasets.Dataset.from_dict({"caption": ["a"]}).save_to_disk(tmp_path)
+        with pytest.raises(ValueError, match="`root` must be a data set with a column of images, .* columns caption"):
+            check_folder(tmp_path, progress=False)
+
+    def test_archives_of_another_layout_hold_no_triplet(self, tmp_path):
+        picture = save(tmp_path / "0.content.png")
+        with tarfile.open(tmp_path / "train.tar", "w") as tar:
+            tar.add(picture, picture.name)
+        picture.unlink()
+        assert found(check_folder(tmp_path, progress=False)).keys() >= {tmp_path.name}
+
     def test_any_images(self, tmp_path):
         save(tmp_path / "a.png")
         truncate(save(tmp_path / "sub" / "b.png"))

@@ -272,6 +272,19 @@ class TestSplitByContent:
         assert {row["content_id"] for row in rows} == kept
         assert np.array_equal(pixels(rows[0]["content"]), pixels(make_image(0)))
 
+    @pytest.mark.parametrize("with_ids", [True, False])
+    def test_stream_names_the_row_that_cannot_be_decoded(self, with_ids):
+        columns = {name: [{"bytes": png(1), "path": None}, {"bytes": b"no image", "path": None}] for name in "cst"}
+        columns = {"content": columns["c"], "style": columns["s"], "target": columns["t"]}
+        ids = {"content_id": ["good", "bad"]} if with_ids else {}
+        rows = datasets.Dataset.from_dict({**columns, **ids})
+        for name in columns:
+            rows = rows.cast_column(name, datasets.Image())
+        stream = load_triplets(rows.to_iterable_dataset(), "train", validation_fraction=0.0)
+        name = "bad" if with_ids else r"[0-9a-f]{16}"
+        with pytest.raises(ValueError, match=f"`content` must be an image .* got content_id {name}, which cannot be"):
+            list(stream)
+
     def test_missing_column(self):
         with pytest.raises(ValueError, match="but got name .*missing: content_id"):
             split_by_content(datasets.Dataset.from_dict({"name": ["a"]}))

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("root", metavar="ROOT", help="the data folder; nothing is written to it")
     check.add_argument(
         "--format",
-        choices=("auto", "omnistyle", "imagepulse", "folder"),
+        choices=("auto", "omnistyle", "imagepulse", "folder", "dataset"),
         default="auto",
         help="how the files are laid out (default: auto)",
     )

@@ -14,17 +14,18 @@
 """Folders of any layout: what `stylevar data check` finds in them, and plain `content/ style/ target/` folders."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import datasets
 import PIL.Image
 import PIL.ImageOps
 from tqdm.auto import tqdm
 
 from ._messages import IMAGE_COLUMNS, existing_folder, files_below, invalid
 from .archives import ArchiveError
-from .checking import Problem, find_file_problems, image_problem
+from .checking import Problem, find_file_problems, find_problems, image_problem
 from .imagepulse import find_archives, scan_archive
 from .imagepulse import scan_folder as scan_samples
 from .imagepulse_samples import JSON_FIELDS
@@ -32,7 +33,10 @@ from .omnistyle import SEPARATOR, TARGET_FOLDERS, scan_omnistyle
 from .scanning import Scan, by_stem, is_image
 
 
-FORMATS = ("auto", "omnistyle", "imagepulse", "folder")
+FORMATS = ("auto", "omnistyle", "imagepulse", "folder", "dataset")
+# What `save_to_disk` writes, and what tells `load_dataset` which image is which.
+_SAVED_FILES = ("state.json", "dataset_dict.json")
+_METADATA_FILES = ("metadata.jsonl", "metadata.csv")
 # Aspect ratios of content and target that differ by more than this are no rounding.
 ASPECT_TOLERANCE = 0.02
 
@@ -46,7 +50,7 @@ class FolderReport:
         root (`str`):
             The folder.
         format (`str`):
-            `"omnistyle"`, `"imagepulse"` or `"folder"`.
+            `"omnistyle"`, `"imagepulse"`, `"folder"` or `"dataset"`.
         num_triplets (`int`):
             Complete triplets, whether or not their images can be decoded.
         num_images (`int`):
@@ -91,7 +95,8 @@ def check_folder(
         format (`str`, *optional*, defaults to `"auto"`):
             `"omnistyle"` (see [`load_omnistyle`]), `"imagepulse"` (see [`load_imagepulse`]), or `"folder"`: folders
             `content`, `style` and `target` whose files have the same names but for their suffixes, or, where these
-            are missing, any images.
+            are missing, any images; or `"dataset"`: what `datasets.load_from_disk` or `load_dataset` reads, such as
+            Parquet files, every column of images in every split.
         min_side (`int`, *optional*, defaults to 64):
             In pixels.
         num_workers (`int`, *optional*):
@@ -108,7 +113,9 @@ def check_folder(
     found = _find_format(folder) if format == "auto" else format
     report, scan = FolderReport(str(folder), found), Scan()
     archives = find_archives(folder) if found == "imagepulse" else []
-    if archives:
+    if found == "dataset":
+        _check_dataset(folder, report, num_workers, progress)
+    elif archives:
         _check_archives(archives, report, scan, progress)
     else:
         if found == "omnistyle":
@@ -121,6 +128,8 @@ def check_folder(
     if not (report.num_images or scan.problems):
         raise invalid("root", "a folder with images or archives", f"{str(folder)!r} without any", "Check the path.")
     report.num_triplets += len(scan.rows)
+    if found in ("omnistyle", "imagepulse") and not (report.num_triplets or report.errors or scan.errors):
+        scan.error(None, folder, f"holds no triplet in the layout of {found}")
     report.problems = sorted({*report.problems, *scan.problems}, key=lambda problem: (problem.path, problem.reason))
     return report
 
@@ -149,6 +158,8 @@ def _find_format(folder: Path) -> str:
         targets = [path for name in TARGET_FOLDERS if (folder / name).is_dir() for path in files_below(folder / name)]
         named = any(SEPARATOR in path.name for path in targets) or (folder / TARGET_FOLDERS[1]).is_dir()
         return "omnistyle" if named else "folder"
+    if any((folder / name).is_file() for name in _SAVED_FILES):
+        return "dataset"
     if find_archives(folder, "auto"):
         return "imagepulse"
     for path in files_below(folder):
@@ -156,7 +167,8 @@ def _find_format(folder: Path) -> str:
             return "imagepulse"
         if path.suffix.lower() == ".json" and f'"{JSON_FIELDS["content"]}"' in path.read_text(errors="replace"):
             return "imagepulse"
-    return "folder"
+    is_dataset = any(path.name in _METADATA_FILES or path.suffix == ".parquet" for path in files_below(folder))
+    return "dataset" if is_dataset else "folder"
 
 
 def _check_files(
@@ -180,6 +192,27 @@ def _check_files(
                 f"has another aspect ratio ({_shown(target)}) than its content {row['content']} ({_shown(content)})"
             )
             report.problems.append(Problem(None, "target", row["target"], reason, "warning"))
+
+
+def _check_dataset(folder: Path, report: FolderReport, num_workers: int | None, progress: bool) -> None:
+    """Decodes every image in the columns of a data set, whatever they are called."""
+    from .triplets import open_source
+
+    source = open_source(folder)
+    for name, part in source.items() if isinstance(source, Mapping) else [("", source)]:
+        for column in IMAGE_COLUMNS:  # Parquet files of others may hold bytes
+            if column in part.column_names:
+                part = part.cast_column(column, datasets.Image())
+        columns = [name for name, feature in part.features.items() if isinstance(feature, datasets.Image)]
+        if not columns:
+            found = f"{str(folder)!r} with the columns {', '.join(part.column_names) or '(none)'}"
+            raise invalid("root", "a data set with a column of images", found, "Cast them to `datasets.Image`.")
+        report.num_images += len(part) * len(columns)
+        if set(IMAGE_COLUMNS[:2]) <= set(columns):
+            report.num_triplets += len(part)
+        place = f"{folder}: {name}" if name else str(folder)
+        problems = find_problems(part, columns, num_workers, progress)
+        report.problems += [replace(problem, path=problem.path or place) for problem in problems]
 
 
 def _check_archives(archives: Sequence[Path], report: FolderReport, scan: Scan, progress: bool) -> None:

@@ -22,9 +22,13 @@ from typing import Any
 import datasets
 
 from ._messages import IMAGE_COLUMNS, check_columns, existing_folder, invalid
+from ._streams import decoded_stream, encoded_stream
 from .folders import scan_folders
 from .scanning import MAX_SHARDS, dataset_from_scan
 from .splits import check_split, split_by_content
+
+
+_ID = {"content_id": datasets.Value("string")}
 
 
 def load_triplets(
@@ -79,12 +83,15 @@ def load_triplets(
         source = open_source(source, streaming, **load_kwargs)
     dataset, is_split = _pick(source, split)
     dataset = _rename(dataset, column_mapping or {}, require_target)
+    has_ids = "content_id" in dataset.column_names
     dataset = _with_content_id(dataset)
     for column in IMAGE_COLUMNS:
         if column in dataset.column_names:
             dataset = dataset.cast_column(column, datasets.Image())
-    if not is_split:
+    if not is_split and split != "all":
         dataset = split_by_content(dataset, split, validation_fraction, seed)
+    elif isinstance(dataset, datasets.IterableDataset) and not has_ids:
+        dataset = decoded_stream(*encoded_stream(dataset))
     if streaming and isinstance(dataset, datasets.Dataset):
         return dataset.to_iterable_dataset(num_shards=max(1, min(MAX_SHARDS, len(dataset))))
     return dataset
@@ -146,7 +153,8 @@ def _rename(dataset, mapping: Mapping[str, str], require_target: bool):
     check_columns(dataset.column_names, list(mapping.values()))
     # A column of the data that has one of our names but is not meant would be in the way.
     in_the_way = [ours for ours, theirs in mapping.items() if ours != theirs and ours in dataset.column_names]
-    dataset = dataset.remove_columns([name for name in in_the_way if name not in mapping.values()])
+    if in_the_way := [name for name in in_the_way if name not in mapping.values()]:  # a stream would decode its images
+        dataset = dataset.remove_columns(in_the_way)
     swap = {theirs: ours for ours, theirs in mapping.items() if ours != theirs}
     dataset = dataset.rename_columns(swap) if swap else dataset
     needed = IMAGE_COLUMNS if require_target else IMAGE_COLUMNS[:2]
@@ -157,20 +165,18 @@ def _rename(dataset, mapping: Mapping[str, str], require_target: bool):
 def _with_content_id(dataset):
     if "content_id" in dataset.column_names:
         return dataset.cast_column("content_id", datasets.Value("string"))
-    encoded = dataset.cast_column("content", datasets.Image(decode=False))
     if isinstance(dataset, datasets.IterableDataset):
-        names = {"content": datasets.Image(), "content_id": datasets.Value("string")}
-        return encoded.map(_decoded_with_id, features=datasets.Features({**encoded.features, **names}))
+        # Not decoded before the rows of a split are chosen.
+        encoded, _ = encoded_stream(dataset.cast_column("content", datasets.Image()))
+        return encoded.map(_id_of_row, features=datasets.Features({**encoded.features, **_ID}))
     # In memory: `map` would write its cache beside a dataset that was loaded from disk.
+    encoded = dataset.cast_column("content", datasets.Image(decode=False))
     ids = [_image_hash(row["content"]) for row in encoded.select_columns(["content"])]
     return dataset.add_column("content_id", ids)
 
 
-def _decoded_with_id(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What `map` adds to a streamed row. It hands on what it is given, so the content is decoded here."""
-    content = row["content"]
-    decoded = None if content is None else datasets.Image().decode_example(content)
-    return {"content": decoded, "content_id": _image_hash(content)}
+def _id_of_row(row: Mapping[str, Any]) -> dict[str, str]:
+    return {"content_id": _image_hash(row["content"])}
 
 
 def _image_hash(image: Mapping[str, Any] | None) -> str:

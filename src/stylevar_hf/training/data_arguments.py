@@ -267,11 +267,13 @@ def _load_generic(place: str, on_disk: bool, args: TripletDataArguments, require
             raise ValueError(
                 f"`dataset` must have a split named train, but {place!r} has {', '.join(source)}. Rename a split."
             )
-        # Once for both parts: making ids reads every content.
         source = source.get("train", source) if isinstance(source, dict) else source
-        whole = load_triplets(source, "all", **options)
         split = {"validation_fraction": args.validation_fraction, "seed": args.split_seed}
-        parts = [split_by_content(whole, name, **split) for name in ("train", "validation")]
+        if args.streaming and not (isinstance(source, dict) or hasattr(source, "select")):
+            parts = [load_triplets(source, name, **options, **split) for name in ("train", "validation")]
+        else:  # once for both parts: making ids reads every content
+            whole = load_triplets(source, "all", **options)
+            parts = [split_by_content(whole, name, **split) for name in ("train", "validation")]
     for part in parts:
         target = "labels" if "labels" in part.column_names else "target"
         check_columns(part.column_names, ("content", "style", target) if require_target else ("content", "style"))
