@@ -21,6 +21,7 @@ import json
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -410,6 +411,11 @@ class TestLadderAndAlphas:
     def test_default_alphas_are_those_of_the_configuration(self, convert, tmp_path):
         convert(STATE, blend_alphas="default")
         assert StyleVARConfig.from_pretrained(tmp_path / "out").blend_alphas == pytest.approx((0.2, 0.4, 0.6, 0.8))
+
+    @pytest.mark.parametrize("kind", [list, torch.tensor, functools.partial(np.array, dtype=np.float32)])
+    def test_alphas_are_any_sequence_of_numbers(self, convert, tmp_path, kind):
+        convert(STATE, blend_alphas=kind(ALPHAS))
+        assert StyleVARConfig.from_pretrained(tmp_path / "out").blend_alphas == pytest.approx(ALPHAS)
 
     def test_released_schedule_needs_ten_scales(self, convert):
         with pytest.raises(ValueError, match=r"`blend_alphas` must have one value per scale \(4 "):

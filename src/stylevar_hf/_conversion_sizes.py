@@ -213,7 +213,8 @@ def _resolve_blend_alphas(blend_alphas: str | Sequence[float], ladder: tuple[int
             f"`blend_alphas` must be one of {', '.join(BLEND_ALPHA_SCHEDULES)} or a sequence of numbers, but got "
             f"{blend_alphas!r}. Choose one, or give one value per scale."
         )
-    alphas = tuple(BLEND_ALPHA_SCHEDULES[blend_alphas] if isinstance(blend_alphas, str) else blend_alphas)
+    alphas = BLEND_ALPHA_SCHEDULES[blend_alphas] if isinstance(blend_alphas, str) else blend_alphas
+    alphas = tuple(map(float, alphas))  # an array's or a tensor's numbers, too
     if len(alphas) != len(ladder):
         raise ValueError(
             f"`blend_alphas` must have one value per scale ({len(ladder)} for the ladder {ladder}), but got "
