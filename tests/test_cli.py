@@ -513,6 +513,13 @@ class TestStylizeBadModel:
         adapter = bundled_checkpoint("stylevar-mini-grpo-lora")
         assert f"but got the adapter {adapter}. Run `pip install peft`." in fails(adapter)
 
+    def test_full_device(self, fails, monkeypatch, tiny_model_dir):
+        def fill(*_, **__):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+        monkeypatch.setattr(StyleVARPipeline, "__init__", fill)
+        assert "`--device` must have room for the model, but got 'auto', which is full" in fails(tiny_model_dir)
+
     @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
     def test_missing_device(self, fails, tiny_model_dir):
         assert "`--device` must be present, but this machine has no 'cuda'" in fails(

@@ -55,8 +55,8 @@ def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") 
 
     Raises:
         OSError: If there is no such model.
-        ValueError: If the device is missing, or peft for an adapter, or the weights are not exactly those of the
-            model.
+        ValueError: If the device is missing or full, or peft for an adapter is missing, or the weights are not exactly
+            those of the model.
     """
     import torch
     from transformers.utils import find_adapter_config_file, is_peft_available
@@ -83,8 +83,14 @@ def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") 
         rule = f"the folder of a model, its id on the Hub, or one of {', '.join(MODELS)}"
         raise OSError(f"`--model` must be {rule}, but got {folder!r}. {one_line(error)}") from error
     _check_weights(folder, info)
-    device = None if device == "auto" else device
-    return StyleVARPipeline(model=network, image_processor=image_processor, device=device)
+    try:
+        place = None if device == "auto" else device
+        return StyleVARPipeline(model=network, image_processor=image_processor, device=place)
+    except torch.OutOfMemoryError as error:
+        mend = "Take --dtype bfloat16 or --device cpu."
+        raise ValueError(
+            f"`--device` must have room for the model, but got {device!r}, which is full. {mend}"
+        ) from error
 
 
 def check_device(device: str) -> None:
