@@ -29,13 +29,10 @@ python examples/train_vq.py --config vq.yaml --resume_from_checkpoint last
 Under `accelerate launch` it trains on several processes (DDP).
 """
 
-import logging
-import os
 from dataclasses import dataclass, field
 
 import datasets
 from transformers import set_seed
-from transformers.trainer_utils import get_last_checkpoint
 from trl import TrlParser
 
 from stylevar_hf import StyleVARImageProcessor, StyleVARVQConfig, StyleVARVQModel
@@ -43,9 +40,6 @@ from stylevar_hf.data import load_imagepulse, load_omnistyle, split_by_content
 from stylevar_hf.training.initialization import load_tokenizer
 from stylevar_hf.training.vq_config import StyleVARVQTrainerConfig
 from stylevar_hf.training.vq_trainer import StyleVARVQTrainer
-
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -66,6 +60,10 @@ class DataArguments:
     streaming: bool = field(
         default=False, metadata={"help": "An endless procedural stream, or a Hub dataset unsaved."}
     )
+
+    def __post_init__(self):
+        if isinstance(self.eval_dataset, str):  # a line of a YAML file
+            self.eval_dataset = [self.eval_dataset]
 
 
 @dataclass
@@ -168,12 +166,7 @@ def main() -> None:
         eval_dataset=eval_dataset,
         processing_class=StyleVARImageProcessor(size={"height": side, "width": side}),
     )
-    resume = args.resume_from_checkpoint
-    if resume in ("auto", "last"):
-        resume = get_last_checkpoint(args.output_dir) if os.path.isdir(args.output_dir) else None
-        if resume is None:
-            logger.warning("%s holds no checkpoint yet: training starts from step 0.", args.output_dir)
-    trainer.train(resume_from_checkpoint=resume)
+    trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
     trainer.save_model()
     if eval_dataset is not None:
         metrics = trainer.evaluate()

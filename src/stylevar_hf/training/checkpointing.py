@@ -141,6 +141,16 @@ class AtomicCheckpointMixin(PublishingMixin):
             shutil.rmtree(staging, ignore_errors=True)
 
 
+def find_resumption(resume_from_checkpoint: str | bool | None, output_dir: str) -> str | bool | None:
+    """What `Trainer.train` understands: for `"auto"` and `"last"` the last checkpoint, or `None` if there is none."""
+    if resume_from_checkpoint not in ("auto", "last"):
+        return resume_from_checkpoint
+    last = get_last_checkpoint(output_dir) if os.path.isdir(output_dir) else None
+    if last is None:
+        logger.warning("%s holds no checkpoint yet: training starts from step 0.", output_dir)
+    return last
+
+
 def check_best_metric(evaluation: Any, args: TrainingArguments) -> None:
     """Refuse to look for the best checkpoint by a metric that none of several evaluation sets has."""
     if not isinstance(evaluation, dict) or args.metric_for_best_model is None:
@@ -173,4 +183,4 @@ def _replace_folder(new: str, place: str) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-__all__ = ["AtomicCheckpointMixin", "check_best_metric"]
+__all__ = ["AtomicCheckpointMixin", "check_best_metric", "find_resumption"]

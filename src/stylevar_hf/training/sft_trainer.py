@@ -28,7 +28,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 from transformers.trainer_pt_utils import get_parameter_names
-from transformers.trainer_utils import EvalLoopOutput, TrainOutput, get_last_checkpoint
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 from transformers.utils import ADAPTER_CONFIG_NAME, logging
 
 from ..data._messages import invalid
@@ -42,7 +42,7 @@ from ..data.token_cache import cache_tokens, check_cached_tokens
 from ..image_processing_stylevar import StyleVARImageProcessor
 from ..modeling_stylevar import StyleVARForConditionalGeneration
 from .callbacks import FiniteLossGuard, SampleGridCallback, ScaleMeter, first_rows, untouched_randomness
-from .checkpointing import AtomicCheckpointMixin, check_best_metric
+from .checkpointing import AtomicCheckpointMixin, check_best_metric, find_resumption
 from .ema import EMACallback
 from .initialization import resolve_model
 from .sft_checks import BATCH_NORMS, check_batch_norm, check_model, check_training_data
@@ -183,9 +183,7 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             mend = "Load an adapter with `PeftModel.from_pretrained(base, adapter, is_trainable=True)`."
             raise invalid("model", "one with parameters that are trained", "all of them frozen", mend)
-        if resume_from_checkpoint in ("auto", "last"):
-            folder = self.args.output_dir
-            resume_from_checkpoint = get_last_checkpoint(folder) if os.path.isdir(folder) else None
+        resume_from_checkpoint = find_resumption(resume_from_checkpoint, self.args.output_dir)
         # A resumed run counts its batches: it must leave out the rows that the run before it left out.
         self.prepare_data(check=self.args.skip_broken or (self.args.check_data and not resume_from_checkpoint))
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)

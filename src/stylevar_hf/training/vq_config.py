@@ -38,6 +38,7 @@ class StyleVARVQTrainerConfig(TrainingArguments):
             Decode every training image before training (tables only, not streams).
         skip_broken (`bool`, *optional*, defaults to `False`):
             Leave out and log the rows with an image that cannot be decoded, instead of stopping with their list.
+            Checks the images in any case.
         random_crop_scale (`float`, *optional*, defaults to 0.6):
             Training crops are squares whose side is between this share of the shorter side and all of it. In (0, 1];
             1 takes the largest square, at a random place.

@@ -17,6 +17,7 @@ import itertools
 import logging
 import os
 from contextlib import nullcontext
+from typing import Any
 
 import datasets
 import numpy as np
@@ -24,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from accelerate.utils import broadcast
 from transformers import EvalPrediction, Trainer
+from transformers.trainer_utils import TrainOutput
 
 from ..checkpoints import find_checkpoint
 from ..data._messages import invalid
@@ -32,7 +34,7 @@ from ..data.mixing import EpochCallback
 from ..modeling_stylevar_vq import StyleVARVQModel
 from ..pipeline_stylevar import find_image_processor
 from .checkpoint_files import save_picture
-from .checkpointing import AtomicCheckpointMixin, check_best_metric
+from .checkpointing import AtomicCheckpointMixin, check_best_metric, find_resumption
 from .ema import EMACallback
 from .initialization import load_tokenizer
 from .stream_passes import StreamPassesMixin
@@ -68,10 +70,10 @@ VQ_STATE_NAME = "vq_trainer_state.pt"
 
 class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
     """
-    Trains a [`StyleVARVQModel`]. Overrides `compute_loss` (optional terms), `training_step` (codebook care before it,
-    the discriminator's step after it), `prediction_step` (measures per image) and `_load_optimizer_and_scheduler` (the
-    rest of the state). Checkpoints are complete or not there, and a resumed run finds its place in a stream. Runs on
-    one process or under DDP.
+    Trains a [`StyleVARVQModel`]. Overrides `train` (accepts `"auto"`), `compute_loss` (optional terms),
+    `training_step` (codebook care before it, the discriminator's step after it), `prediction_step` (measures per
+    image) and `_load_optimizer_and_scheduler` (the rest of the state). Checkpoints are complete or not there, and a
+    resumed run finds its place in a stream. Runs on one process or under DDP.
 
     `loss = reconstruction + codebook + beta * commitment + w_p * LPIPS + w_a * (-mean D(x_hat))`, see
     [`StyleVARVQModel`] for the first three (arXiv 2404.02905, eq. 5).
@@ -125,7 +127,7 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         self.tokenizer_model = model
         self.perceptual_loss = load_perceptual_loss(args.perceptual_network) if args.perceptual_weight > 0 else None
         columns = args.image_columns
-        if args.check_data and isinstance(train_dataset, datasets.Dataset):
+        if (args.check_data or args.skip_broken) and isinstance(train_dataset, datasets.Dataset):
             found = find_image_columns(train_dataset, columns)
             train_dataset = check_dataset(train_dataset, args.skip_broken, found, progress=args.process_index == 0)
         if train_dataset is not None:
@@ -197,6 +199,16 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         return optimizer
 
     # ---- training ----
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> TrainOutput:
+        """
+        Args:
+            resume_from_checkpoint (`str` or `bool`, *optional*):
+                As in `Trainer.train`; `"auto"` and `"last"` take the last checkpoint in `output_dir`, or none if there
+                is none.
+        """
+        resume_from_checkpoint = find_resumption(resume_from_checkpoint, self.args.output_dir)
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
         inputs = self._prepare_inputs(inputs)
         self._care_for_codebook(inputs["pixel_values"])
