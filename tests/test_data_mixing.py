@@ -114,10 +114,22 @@ class TestWithIndex:
     @pytest.mark.parametrize("streaming", [False, True])
     def test_numbers_rows(self, streaming):
         data = make_part("a", 3)
-        data = with_index(data.to_iterable_dataset() if streaming else with_index(data.select([2, 1, 0])))
+        if streaming:
+            data = data.remove_columns("content_id").to_iterable_dataset()
+        data = with_index(data if streaming else with_index(data.select([2, 1, 0])))
         assert [row["index"] for row in data] == [0, 1, 2]
         assert data.features["index"].dtype == "int64"
         assert isinstance(next(iter(data))["content"], PIL.Image.Image)
+
+    def test_workers_that_share_a_stream_have_other_numbers(self):
+        stream = with_index(make_part("a", 6).to_iterable_dataset(num_shards=3))
+        parts = [stream.shard(num_shards=3, index=part) for part in range(3)]
+        numbers = [row["index"] for part in parts for row in part]
+        assert len(set(numbers)) == 6
+        assert numbers == [row["index"] for part in parts for row in part]
+        repeated = with_index(make_part("a", 1).to_iterable_dataset().repeat(3))
+        first = next(iter(repeated))["index"]
+        assert [row["index"] - first for row in repeated] == [0, 1, 2]
 
 
 class TestCurriculumDataset:

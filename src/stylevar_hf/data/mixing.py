@@ -13,7 +13,8 @@
 # limitations under the License.
 """Several datasets as one: one after the other, mixed with weights, or mixed with weights that change by the epoch."""
 
-from collections.abc import Callable, Collection, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import datasets
@@ -90,12 +91,15 @@ def with_index(
     """
     Adds the column `index`, the row's number, from which the augmentation of a row is drawn. Add it last, after
     mixing, so that a row that occurs twice is changed in two ways.
+
+    The workers and processes that share a stream each count from 0: to the number of a row is added a hash of its
+    `content_id` and `style_id`, so that their rows are not changed alike.
     """
     if isinstance(dataset, datasets.IterableDataset):
         features = dataset.features
         if features is not None:
             features = datasets.Features({**features, "index": datasets.Value("int64")})
-        return dataset.map(lambda _, index: {"index": index}, with_indices=True, features=features)
+        return dataset.map(_number_in_stream, with_indices=True, features=features)
     if "index" in dataset.column_names:
         dataset = dataset.remove_columns("index")
     stored, positions = stored_rows(dataset)
@@ -104,6 +108,12 @@ def with_index(
     numbers = np.full(len(stored), -1)
     numbers[positions] = np.arange(len(positions))
     return stored.add_column("index", numbers).select(positions)
+
+
+def _number_in_stream(row: Mapping[str, Any], index: int) -> dict[str, int]:
+    ids = [str(row[column]) for column in ("content_id", "style_id") if row.get(column) is not None]
+    digest = hashlib.sha256("\0".join(ids).encode()).digest() if ids else bytes(7)
+    return {"index": int.from_bytes(digest[:7], "big") + index}
 
 
 class CurriculumDataset(torch.utils.data.Dataset):
