@@ -39,8 +39,9 @@ class TripletDataArguments:
 
     Args:
         dataset (`list[str]`, *optional*, defaults to `["procedural"]`):
-            Each one of `procedural`, `omnistyle:ROOT`, `imagepulse:ROOT`, `disk:DIR` (saved with `save_to_disk`), or
-            the id of a Hub data set with columns `content`, `style`, `target`.
+            Each one of `procedural`, `omnistyle:ROOT`, `imagepulse:ROOT`, `disk:DIR` (saved with `save_to_disk`), a
+            folder that [`~stylevar_hf.data.load_triplets`] reads (`content`, `style` and `target` with files of equal
+            names; Parquet; webdataset), or the id of a Hub data set with columns `content`, `style`, `target`.
         dataset_weights (`list[float]`, *optional*):
             How often to draw from each of several. By default every row comes once: one data set after the other
             where they are shuffled anyway, in turns where they are streamed.
@@ -78,7 +79,7 @@ class TripletDataArguments:
 
     dataset: list[str] = field(
         default_factory=lambda: ["procedural"],
-        metadata={"help": "procedural, omnistyle:ROOT, imagepulse:ROOT, disk:DIR or a Hub id; several are mixed."},
+        metadata={"help": "procedural, omnistyle:ROOT, imagepulse:ROOT, disk:DIR, a folder or a Hub id."},
     )
     dataset_weights: list[float] | None = field(default=None, metadata={"help": "One weight per data set."})
     dataset_stopping: str = field(default="all_exhausted", metadata={"help": "When a weighted mixture ends."})
