@@ -20,6 +20,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import safetensors.torch
@@ -65,6 +66,29 @@ WORKER = f"""
         with open(folder + "/report.json", "w") as file:
             json.dump(report, file)
 """
+
+# accelerate shards on accelerators alone; told that these are some, it shards on CPU just as well.
+AS_ACCELERATORS = """
+import accelerate.state as state
+
+prepare = state.AcceleratorState.__init__
+
+def as_accelerators(self, *args, **kwargs):
+    shared = state.PartialState(cpu=True)._shared_state
+    if shared["distributed_type"] == state.DistributedType.MULTI_CPU:
+        shared["distributed_type"] = state.DistributedType.MULTI_GPU
+    prepare(self, *args, **kwargs)
+
+state.AcceleratorState.__init__ = as_accelerators
+"""
+
+
+def fsdp_environment() -> dict[str, str]:
+    """What `accelerate launch` would tell its processes of `fsdp2.yaml`."""
+    config = load_config_from_file(str(CONFIGS / "fsdp2.yaml")).fsdp_config
+    environment = {"FSDP_TRANSFORMER_CLS_TO_WRAP": config.pop("fsdp_transformer_layer_cls_to_wrap")}
+    environment.update({name.upper(): str(value) for name, value in config.items()})
+    return {**environment, "ACCELERATE_USE_FSDP": "true", "ACCELERATE_USE_CPU": "true"}
 
 
 def free_port() -> str:
@@ -159,6 +183,28 @@ class TestDeepSpeed:
             make_grpo_trainer(tmp_path)
 
 
+class TestFullySharded:
+    @pytest.mark.parametrize(
+        ("version", "options", "message"),
+        [
+            (1, {}, "`fsdp_version` must be 2, but got 1"),
+            (2, {"iterative_reference": True}, "`iterative_reference` must be False with FSDP"),
+        ],
+    )
+    def test_reinforcement_refuses_what_it_cannot_divide(self, version, options, message, tmp_path, monkeypatch):
+        create = Trainer.create_accelerator_and_postprocess
+
+        def with_fsdp(trainer):
+            create(trainer)
+            trainer.is_fsdp_enabled = True
+            plugin = SimpleNamespace(fsdp_version=version)
+            monkeypatch.setitem(trainer.accelerator.state._shared_state, "fsdp_plugin", plugin)
+
+        monkeypatch.setattr(Trainer, "create_accelerator_and_postprocess", with_fsdp)
+        with pytest.raises(ValueError, match=message):
+            make_grpo_trainer(tmp_path, **options)
+
+
 @pytest.mark.slow
 class TestTwoProcesses:
     def test_data_parallel_with_cached_tokens_repeats_one_process(self, tmp_path):
@@ -169,28 +215,8 @@ class TestTwoProcesses:
         check_report(report, run_one(tmp_path), tmp_path)
 
     def test_fully_sharded_repeats_one_process(self, tmp_path):
-        # accelerate shards on accelerators alone; told that these are some, it shards on CPU just as well.
-        preparation = textwrap.dedent(
-            """
-            import accelerate.state as state
-
-            prepare = state.AcceleratorState.__init__
-
-            def as_accelerators(self, *args, **kwargs):
-                shared = state.PartialState(cpu=True)._shared_state
-                if shared["distributed_type"] == state.DistributedType.MULTI_CPU:
-                    shared["distributed_type"] = state.DistributedType.MULTI_GPU
-                prepare(self, *args, **kwargs)
-
-            state.AcceleratorState.__init__ = as_accelerators
-            """
-        )
-        config = load_config_from_file(str(CONFIGS / "fsdp2.yaml")).fsdp_config
-        environment = {"FSDP_TRANSFORMER_CLS_TO_WRAP": config.pop("fsdp_transformer_layer_cls_to_wrap")}
-        environment.update({name.upper(): str(value) for name, value in config.items()})
-        environment.update(ACCELERATE_USE_FSDP="true", ACCELERATE_USE_CPU="true")
         launcher = ["torch.distributed.run", "--nproc_per_node", "2", "--master_port", free_port()]
-        report = run_two(launcher, tmp_path, preparation, environment)
+        report = run_two(launcher, tmp_path, AS_ACCELERATORS, fsdp_environment())
         assert report["model"] == "FSDPStyleVARForConditionalGeneration"
         check_report(report, run_one(tmp_path), tmp_path)
         config = json.loads((tmp_path / "two" / "config.json").read_text())

@@ -23,7 +23,8 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from test_distributed import free_port
+from peft import LoraConfig
+from test_distributed import AS_ACCELERATORS, free_port, fsdp_environment
 from test_grpo_trainer import logged, make_grpo_trainer, make_policy, make_prompts
 
 
@@ -40,56 +41,107 @@ def told_reward(completion_ids, log_metric, **columns):
     return rewards
 
 
-def train(folder, **options):
+def train(folder, resume=None, lora=False, **options):
+    peft_config = LoraConfig(r=4, lora_alpha=8) if lora else None
+    evaluation = make_prompts(3, seed=1)
+    options = {**OPTIONS, **options}
     trainer = make_grpo_trainer(
-        folder, make_policy(), told_reward, evaluation=make_prompts(3, seed=1), **{**OPTIONS, **options}
+        folder, make_policy(), told_reward, evaluation=evaluation, peft_config=peft_config, **options
     )
     advantages = []
     score = trainer._log_rewards
     trainer._log_rewards = lambda *args: (advantages.append(args[-1].advantages.tolist()), score(*args))
-    trainer.train()
+    trainer.train(resume_from_checkpoint=resume)
     trainer.save_model()
     report = {name: logged(trainer, name) for name in NAMES}
     return trainer, {**report, "advantages": advantages, "world_size": trainer.args.world_size}
+
+
+def judge_gradients(trainer) -> list[bool]:
+    """Verdicts of this process on gradients that are finite, and on such that have a NaN in the last process."""
+    gradients = [torch.zeros_like(value) for value in trainer.model.parameters() if value.requires_grad]
+    verdicts = [trainer._failures._is_finite(gradients)]
+    if trainer.args.process_index == trainer.args.world_size - 1:
+        gradients[-1].to_local().fill_(torch.nan)
+    return [*verdicts, trainer._failures._is_finite(gradients)]
 
 
 WORKER = """
     import json, sys
     sys.path[:0] = [{tests!r}]
     import conftest  # threads and caches as here
-    from test_grpo_distributed import train
+    {preparation}
+    from test_grpo_distributed import judge_gradients, train
 
-    trainer, report = train(sys.argv[1], **json.loads(sys.argv[2]))
+    folder, options = sys.argv[1], json.loads(sys.argv[2])
+    resume = options.pop("resume", False)
+    trainer, report = train(folder, **options)
+    report["model"] = type(trainer.model_wrapped).__name__
+    if resume:
+        report["verdicts"] = judge_gradients(trainer)
+        options.update(optim="adamw_torch", learning_rate=1e-2, save_strategy="steps", save_steps=2)
+        for name, checkpoint in (("straight", None), ("resumed", folder + "-straight/checkpoint-2")):
+            report[name] = train(folder + "-" + name, resume=checkpoint, **options)[1]["reward"]
     if trainer.is_world_process_zero():
-        with open(sys.argv[1] + "/report.json", "w") as file:
+        with open(folder + "/report.json", "w") as file:
             json.dump(report, file)
 """
+# The four rollouts of a prompt lie on both sides of the border between processes: 6 of 12 rows each.
+HALVES = {"per_device_train_batch_size": 6, "per_device_eval_batch_size": 6}
+WHOLE = {"per_device_train_batch_size": 12, "per_device_eval_batch_size": 12}
 
 
-@pytest.mark.slow
-def test_two_processes_make_the_same_rollouts_advantages_and_update(tmp_path):
-    script = tmp_path / "worker.py"
-    script.write_text(textwrap.dedent(WORKER.format(tests=str(ROOT / "tests"))))
-    # The four rollouts of a prompt lie on both sides of the border between processes: 6 of 12 rows each.
-    halves = {"per_device_train_batch_size": 6, "per_device_eval_batch_size": 6}
+def train_with_two(folder: Path, preparation: str = "", environment=None, **options) -> dict:
+    """Report of two processes."""
+    script = folder.with_suffix(".py")
+    preparation = textwrap.indent(preparation, "    ").strip()
+    script.write_text(textwrap.dedent(WORKER.format(tests=str(ROOT / "tests"), preparation=preparation)))
     launcher = ["torch.distributed.run", "--nproc_per_node", "2", "--master_port", free_port()]
     result = subprocess.run(
-        [sys.executable, "-m", *launcher, str(script), str(tmp_path / "two"), json.dumps(halves)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        [sys.executable, "-m", *launcher, str(script), str(folder), json.dumps({**HALVES, **options})],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", **(environment or {})},
         capture_output=True,
         text=True,
         timeout=1500,
     )
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-6000:]
-    two = json.loads((tmp_path / "two" / "report.json").read_text())
-    whole = {"per_device_train_batch_size": 12, "per_device_eval_batch_size": 12}
-    _, one = train(tmp_path / "one", **whole)
-    assert (one.pop("world_size"), two.pop("world_size")) == (1, 2)
+    return json.loads((folder / "report.json").read_text())
+
+
+def check_same(two: dict, one: dict) -> None:
+    assert (one["world_size"], two["world_size"]) == (1, 2)
     assert len(one["advantages"]) == 4 and len(one["advantages"][0]) == 12
-    for name, values in one.items():
-        torch.testing.assert_close(torch.tensor(two[name]), torch.tensor(values), atol=1e-4, rtol=1e-4, msg=name)
-    saved = [safetensors.torch.load_file(tmp_path / name / "model.safetensors") for name in ("one", "two")]
+    for name in (*NAMES, "advantages"):
+        torch.testing.assert_close(torch.tensor(two[name]), torch.tensor(one[name]), atol=1e-4, rtol=1e-4, msg=name)
+
+
+def check_saved(one: Path, *others: Path) -> None:
+    """All folders hold the same trained weights."""
+    expected = safetensors.torch.load_file(one / "model.safetensors")
     start = make_policy().state_dict()
-    assert max((saved[0][name] - start[name]).abs().max().item() for name in start) > 1e-2
-    for name, weight in saved[0].items():
-        torch.testing.assert_close(saved[1][name], weight, atol=1e-5, rtol=1e-4, msg=name)
+    assert max((expected[name] - start[name]).abs().max().item() for name in start) > 1e-2
+    for other in others:
+        found = safetensors.torch.load_file(other / "model.safetensors")
+        for name, weight in expected.items():
+            torch.testing.assert_close(found[name], weight, atol=1e-5, rtol=1e-4, msg=name)
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_same_rollouts_advantages_and_update(tmp_path):
+    two = train_with_two(tmp_path / "two")
+    _, one = train(tmp_path / "one", **WHOLE)
+    check_same(two, one)
+    check_saved(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lora", [False, True])
+def test_fully_sharded_repeats_one_process(lora, tmp_path):
+    two = train_with_two(tmp_path / "two", AS_ACCELERATORS, fsdp_environment(), lora=lora, resume=True)
+    assert two["model"].startswith("FSDP")
+    assert two["verdicts"] == [True, False]
+    _, one = train(tmp_path / "one", lora=lora, **WHOLE)
+    check_same(two, one)
+    assert two["resumed"] == two["straight"]
+    check_saved(tmp_path / "one", tmp_path / "two")
+    check_saved(tmp_path / "two-straight", tmp_path / "two-resumed")

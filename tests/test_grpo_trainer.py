@@ -356,6 +356,15 @@ class TestOptions:
         half = make_grpo_trainer(tmp_path, str(tmp_path / "model"), model_init_kwargs={"dtype": "bfloat16"})
         assert half.model.dtype == torch.bfloat16
 
+    def test_new_adapter_depends_on_the_seed_alone(self, tmp_path):
+        def first_weights(seed):
+            torch.rand(1)
+            trainer = make_grpo_trainer(tmp_path, peft_config=LoraConfig(r=2), seed=seed)
+            return next(value for name, value in trainer.model.named_parameters() if ".lora_A." in name)
+
+        assert torch.equal(first_weights(1), first_weights(1))
+        assert not torch.equal(first_weights(1), first_weights(2))
+
     @pytest.mark.parametrize("modules", ["all-linear", ["modulation", "fc1"]])
     def test_adapters_fit_every_linear_layer(self, tmp_path, modules):
         model = make_policy({**LORA, "target_modules": modules})

@@ -696,6 +696,17 @@ class TestAdapter:
         with pytest.raises(ValueError, match="`encoder_batch_norm` must be frozen with an adapter"):
             make_trainer(tmp_path, adapted, encoder_batch_norm="train")
 
+    def test_first_weights_depend_on_the_seed_alone(self, tmp_path):
+        from peft import LoraConfig
+
+        def first_weights(seed):
+            torch.rand(1)
+            trainer = make_trainer(tmp_path, trainer_options={"peft_config": LoraConfig(r=2)}, seed=seed)
+            return next(value for name, value in trainer.model.named_parameters() if ".lora_A." in name)
+
+        assert torch.equal(first_weights(1), first_weights(1))
+        assert not torch.equal(first_weights(1), first_weights(2))
+
     def test_single_name_of_a_layer(self):
         from peft import LoraConfig
 

@@ -24,6 +24,7 @@ import datasets
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
+from torch.distributed.tensor import DTensor
 from torch.utils.data import Dataset, Sampler
 from transformers import ProgressCallback, TrainerCallback
 from transformers.utils import logging
@@ -111,17 +112,25 @@ class FailureCallback(TrainerCallback):
         self._left_out = False
 
     def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
-        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
         cause = None  # the same on all processes: they have exchanged counts and gradients
         if self.trainer.num_usable_rollouts == 0:
             cause = "no rollout is usable"
-        elif not all(torch.isfinite(gradient).all() for gradient in gradients):
+        elif not self._is_finite([parameter.grad for parameter in model.parameters() if parameter.grad is not None]):
             cause = "the gradient is not finite"
         self._left_out = cause is not None
         if self._left_out:
             logger.warning("Step %d: left out, for %s.", state.global_step + 1, cause)
             for parameter in model.parameters():
                 parameter.grad = None  # optimizers skip such parameters altogether
+
+    def _is_finite(self, gradients: Sequence[torch.Tensor]) -> bool:
+        divided = any(isinstance(gradient, DTensor) for gradient in gradients)
+        parts = [gradient.to_local() if isinstance(gradient, DTensor) else gradient for gradient in gradients]
+        finite = all(torch.isfinite(part).all() for part in parts)
+        if not divided:
+            return finite
+        accelerator = self.trainer.accelerator
+        return not accelerator.reduce(torch.tensor(float(not finite), device=accelerator.device)).item()
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.num_failed = 0

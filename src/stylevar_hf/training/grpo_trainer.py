@@ -75,6 +75,7 @@ from .rollouts import (
     reward_inputs,
     rollout_generators,
 )
+from .whole_policy import WholePolicy
 
 
 if TYPE_CHECKING:
@@ -113,7 +114,8 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
     * Everything runs in evaluation mode, as published: no drop path, no dropout in adapters, no alpha jitter,
       BatchNorm as it is.
 
-    One process or several draw the same rollouts. FSDP and DeepSpeed are refused: use DDP.
+    One process or several draw the same rollouts. With FSDP2 each process keeps a whole copy of the policy for them
+    ([`~stylevar_hf.training.whole_policy.WholePolicy`]). DeepSpeed is refused.
 
     Args:
         model (`str`, [`StyleVARForConditionalGeneration`] or `PeftModel`):
@@ -196,7 +198,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
                 raise invalid("peft_config", "None for a model that has an adapter", type(peft_config).__name__, mend)
             from .lora import add_adapter
 
-            model = add_adapter(model, peft_config)
+            model = add_adapter(model, peft_config, args.seed)
         core = _core(model)
         _check_policy(model, core)
         if args.vmr_scale is not None and not 1 <= args.vmr_scale < core.config.num_scales:
@@ -204,12 +206,6 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
             raise invalid("vmr_scale", rule, args.vmr_scale, "A scale of about 4x4 to 8x8 tokens is a good start.")
         _freeze(core)
         model.eval()
-        self.reference = ReferencePolicy.for_model(model, seed=args.seed) if args.beta > 0 else None
-        self.keeper = self.reference or _keeper(model)
-        if self.keeper is not None and any(name in options for name in ("revision", "subfolder")):
-            self.keeper.needs_base = True  # an adapter names its base without them
-        if self.reference is not None and not self.reference.is_policy(model):
-            self.reference.update(model)  # an adapter that was trained before: measure from there
         if processing_class is None:
             size = {"height": core.config.image_size, "width": core.config.image_size}
             processing_class = StyleVARImageProcessor(size=size)
@@ -231,8 +227,9 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
             compute_loss_func="not None: the loss is divided by the accumulation steps here",
         )
         self.model_accepts_loss_kwargs = False
-        self._check_distribution()
+        self._whole = self._divide(model)
         self._evaluation_modules = _evaluation_modules(model, args.activation_checkpointing)
+        self._make_reference(needs_base=any(name in options for name in ("revision", "subfolder")))
         self._conditioning_is_fixed = not any(
             parameter.requires_grad
             for module in (core.model.style_encoder, core.model.content_encoder, core.model.image_projection)
@@ -299,15 +296,34 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
             )
             self.add_callback(self.iterative_reference)
 
-    def _check_distribution(self) -> None:
-        if self.is_fsdp_enabled:
-            name, found = "fsdp", self.args.fsdp
-        elif self.is_deepspeed_enabled:  # it steps before the guards look, and keeps weights that nothing here renews
-            name, found = "deepspeed", self.args.deepspeed or "one of accelerate's configuration"
-        else:
-            return
-        mend = "Rollouts, guards and checkpoints take the model whole: see `examples/accelerate_configs/ddp.yaml`."
-        raise invalid(name, "left out", found, mend)
+    def _divide(self, model: nn.Module) -> WholePolicy | None:
+        """A whole copy if the policy is going to be divided."""
+        if self.is_deepspeed_enabled:  # it steps before the guards look, and keeps weights that nothing here renews
+            found = self.args.deepspeed or "one of accelerate's configuration"
+            mend = "Use DDP or FSDP2: see `examples/accelerate_configs`."
+            raise invalid("deepspeed", "left out", found, mend)
+        if not self.is_fsdp_enabled:
+            return None
+        plugin = self.accelerator.state.fsdp_plugin
+        if plugin.fsdp_version != 2:
+            mend = "See `examples/accelerate_configs/fsdp2.yaml`."
+            raise invalid("fsdp_version", "2", plugin.fsdp_version, mend)
+        if self.args.iterative_reference:
+            mend = "Its weights cannot be merged while they are divided: use DDP, see `examples/accelerate_configs`."
+            raise invalid("iterative_reference", "False with FSDP", True, mend)
+        # Half precision by autocast, as without FSDP: weights in half precision would round the codebook, too.
+        plugin.mixed_precision_policy = None
+        return WholePolicy(model, self.accelerator.device)
+
+    def _make_reference(self, needs_base: bool) -> None:
+        """`needs_base`: of a place that an adapter's own files do not name in full."""
+        policy = self._policy()
+        self.reference = ReferencePolicy.for_model(policy, seed=self.args.seed) if self.beta > 0 else None
+        self.keeper = self.reference or _keeper(policy)
+        if self.keeper is not None and needs_base:
+            self.keeper.needs_base = True
+        if self.reference is not None and not self.reference.is_policy(policy):
+            self.reference.update(policy)  # an adapter that was trained before: measure from there
 
     # Training
 
@@ -401,6 +417,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         )
         self._eval_window += not training
         self._enter_evaluation_mode()
+        self._renew_whole()
 
         # 1. Rollouts; which prompt a row belongs to follows from its place among the rows of all processes
         first = self.accelerator.process_index * len(rows)
@@ -473,7 +490,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         base = _TRAIN if training else _EVAL
         with (
             torch.no_grad(),
-            unwrap_model_for_generation(self.model_wrapped, self.accelerator) as model,
+            unwrap_model_for_generation(self._policy(), self.accelerator) as model,
             self.accelerator.autocast(),
         ):
             core = _core(model)
@@ -666,9 +683,16 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         """Everything below the outermost module, whose mode tells training from evaluation."""
         for module in self._evaluation_modules:
             module.training = False
+        if self._whole is not None:
+            self._whole.model.eval()
 
     def _policy(self) -> nn.Module:
-        return self.accelerator.unwrap_model(self.model)
+        """The policy with all of its weights."""
+        return self.accelerator.unwrap_model(self.model) if self._whole is None else self._whole.model
+
+    def _renew_whole(self) -> None:
+        if self._whole is not None:
+            self._whole.renew(self.accelerator.unwrap_model(self.model))
 
     def _unwrapped(self) -> StyleVARForConditionalGeneration:
         return _core(self._policy())
@@ -679,34 +703,44 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
 
     # Checkpoints
 
+    def save_model(self, *args: Any, **kwargs: Any) -> None:
+        self._renew_whole()  # with all processes; one alone saves
+        super().save_model(*args, **kwargs)
+
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        if self.keeper is None:
-            return super()._save(output_dir, state_dict)
         trained = self.model
-        self.model, state_dict = self.keeper.model_to_save(trained, state_dict)
+        if self._whole is not None:
+            self.model, state_dict = self._whole.model, None
+        if self.keeper is not None:
+            self.model, state_dict = self.keeper.model_to_save(self.model, state_dict)
         try:
             super()._save(output_dir, state_dict)
         finally:
             self.model = trained
-        if self.args.should_save:
-            self.keeper.remove_stale_files(output_dir or self.args.output_dir, self.model)
+        if self.args.should_save and self.keeper is not None:
+            self.keeper.remove_stale_files(output_dir or self.args.output_dir, self._policy())
 
     def _save_more(self, output_dir: str) -> None:
         if not self.args.should_save:
             return
         save_json(os.path.join(output_dir, _STATE_NAME), {"step": self._step})
         if self.keeper is not None:
-            self.keeper.save(output_dir, self.model)
+            self.keeper.save(output_dir, self._policy())
         if self.iterative_reference is not None:
             self.iterative_reference.save(output_dir)
 
     def _load_from_checkpoint(self, checkpoint: str, model: nn.Module | None = None) -> None:
-        if self.keeper is None or not self.keeper.load(checkpoint, self.model):
+        if not self._keeper_loads(checkpoint):
             super()._load_from_checkpoint(checkpoint, model)
 
     def _load_best_model(self) -> None:
-        if self.keeper is None or not self.keeper.load(self.state.best_model_checkpoint, self.model):
+        if not self._keeper_loads(self.state.best_model_checkpoint):
             super()._load_best_model()
+
+    def _keeper_loads(self, checkpoint: str) -> bool:
+        """Whether that restored the policy, too, and not the reference alone."""
+        restored = self.keeper is not None and self.keeper.load(checkpoint, self._policy())
+        return restored and self._whole is None
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)

@@ -16,6 +16,8 @@
 import copy
 from typing import TYPE_CHECKING
 
+import torch
+
 from ..modeling_stylevar import StyleVARForConditionalGeneration
 
 
@@ -28,7 +30,9 @@ LORA_TARGET_MODULES = r"model\.layers\.\d+\.(attention\.[qkvo]_proj|mlp\.fc[12])
 _TOKENIZER_MODULES = r"vq_model\..*"
 
 
-def add_adapter(model: StyleVARForConditionalGeneration, peft_config: "PeftConfig") -> "PeftModel":
+def add_adapter(
+    model: StyleVARForConditionalGeneration, peft_config: "PeftConfig", seed: int | None = None
+) -> "PeftModel":
     """
     Put adapters into a model; everything else is frozen.
 
@@ -38,6 +42,9 @@ def add_adapter(model: StyleVARForConditionalGeneration, peft_config: "PeftConfi
         peft_config (`PeftConfig`):
             Such as `trl.get_peft_config(model_args)` makes it. Without `target_modules` the blocks' attention and MLPs
             get adapters; the tokenizer never does. The task type is ignored: StyleVAR is none that PEFT knows.
+        seed (`int`, *optional*):
+            Draw the adapters' first weights from it, the same on all processes. `None` draws them from torch's global
+            generator.
 
     Returns:
         `PeftModel`
@@ -53,7 +60,11 @@ def add_adapter(model: StyleVARForConditionalGeneration, peft_config: "PeftConfi
         peft_config.target_modules = LORA_TARGET_MODULES
     if not getattr(peft_config, "exclude_modules", None):
         peft_config.exclude_modules = _TOKENIZER_MODULES
-    return get_peft_model(model, peft_config)
+    devices = [model.device] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices, enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        return get_peft_model(model, peft_config)
 
 
 __all__ = ["LORA_TARGET_MODULES", "add_adapter"]

@@ -141,7 +141,7 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         if peft_config is not None:
             from .lora import add_adapter
 
-            model = add_adapter(model, peft_config)
+            model = add_adapter(model, peft_config, args.seed)
         _freeze(core, args)
         self._frozen_modules = _frozen_modules(core, args)
         self._num_compute_parameters = sum(p.numel() for p in core.model.parameters())

@@ -1,0 +1,61 @@
+# Copyright 2026 The stylevar-hf authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""A policy that is divided among processes, whole on each of them."""
+
+import copy
+
+import torch
+from torch import nn
+from torch.distributed.tensor import DTensor
+
+
+class WholePolicy:
+    """
+    A copy of the policy for trainers that divide it among processes (FSDP2).
+
+    Rollouts, scores without a gradient, the reference policy and saving call layers in an order of their own, and a
+    different number of times on each process. Of a divided model they would wait for each other; here each process
+    has all weights. It costs the memory of one model, without gradients and optimizer states.
+
+    Args:
+        model ([`StyleVARForConditionalGeneration`] or `PeftModel`):
+            The policy, before it is divided. What is not trained is taken from it now.
+        device (`torch.device`):
+            Where the copy lives.
+
+    Attributes:
+        model ([`StyleVARForConditionalGeneration`] or `PeftModel`):
+            The copy, in evaluation mode.
+    """
+
+    def __init__(self, model: nn.Module, device: torch.device):
+        self.model = copy.deepcopy(model).to(device).eval()
+
+    @torch.no_grad()
+    def renew(self, policy: nn.Module) -> None:
+        """
+        Take over the trained weights; all processes must.
+
+        Args:
+            policy (`nn.Module`):
+                The policy, divided or not yet.
+        """
+        copies = dict(self.model.named_parameters())
+        for name, parameter in policy.named_parameters():
+            if parameter.requires_grad:
+                whole = parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
+                copies[name].copy_(whole)
+
+
+__all__ = ["WholePolicy"]
