@@ -19,6 +19,7 @@ import pytest
 import torch
 from trl import GRPOConfig, TrlParser
 
+from stylevar_hf.training.grpo_checks import check_reward_weights, load_rewards
 from stylevar_hf.training.grpo_config import StyleVARGRPOConfig, StyleVARRewardArguments
 
 
@@ -56,6 +57,13 @@ class TestDefaults:
         assert rewards.reward_funcs == ["ssim", "m:f"]
         assert (args.vmr_scale, args.mask_column, args.advantage_clip, args.rollout_batch_size) == (2, "mask", 3.0, 4)
         assert args.iterative_reference
+
+    def test_single_reward_of_a_yaml_file(self, tmp_path):
+        (tmp_path / "run.yaml").write_text("reward_funcs: ssim\nreward_weights: 2\n")
+        parser = TrlParser((StyleVARRewardArguments, StyleVARGRPOConfig))
+        rewards, options = parser.parse_args_and_config(["--config", str(tmp_path / "run.yaml")])
+        functions, names = load_rewards(rewards.reward_funcs)
+        assert names == ["ssim"] and check_reward_weights(options, names).tolist() == [2.0]
 
 
 class TestInvalidOptions:

@@ -318,6 +318,27 @@ class TestResumption:
         assert inside.state.global_step == 5
         assert_same_weights(weights_of(whole.model), weights_of(inside.model))
 
+    @pytest.mark.parametrize("last", [2, 4, 5])
+    def test_stream_goes_on_where_it_was(self, tmp_path, last):
+        rows = make_prompts(5)  # two of them an update: the fifth is left over
+
+        def train(resume=None):
+            seen = []
+            trainer = make_grpo_trainer(
+                tmp_path,
+                rewards=lambda content_id, **columns: seen.append(content_id[::4]) or code_share(**columns),
+                train=rows.to_iterable_dataset(),
+                **{**self.OPTIONS, "max_steps": 6},
+            )
+            trainer.train(resume_from_checkpoint=resume)
+            return seen[1:], weights_of(trainer.model)  # the first call was a try
+
+        whole, weights = train()
+        assert len({tuple(content_ids) for content_ids in whole[2:4]}) == 2
+        rest, resumed = train(str(tmp_path / f"checkpoint-{last}"))
+        assert rest == whole[last:]
+        assert_same_weights(weights, resumed)
+
     @pytest.mark.parametrize(
         ("reuse", "last"), [({"num_iterations": 2}, (4, 5)), ({"steps_per_generation": 2}, (8, 9, 10, 11))]
     )

@@ -15,7 +15,6 @@
 
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from transformers import ProgressCallback, TrainerCallback
 from transformers.utils import logging
 from trl.trainer.utils import RepeatSampler
 
+from .checkpoint_files import save_picture
 from .vq_metrics import draw_grid
 
 
@@ -191,12 +191,8 @@ class RolloutGridCallback(TrainerCallback):
             return
         self._last_step = state.global_step
         folder = Path(args.output_dir, "rollouts")
-        folder.mkdir(parents=True, exist_ok=True)
-        place = folder / f"step-{state.global_step}.png"
-        staged = place.with_suffix(".saving")
         picture = self.draw(rollouts)
-        picture.save(staged, format="PNG")
-        os.replace(staged, place)
+        save_picture(folder / f"step-{state.global_step}.png", picture)
         self._report(picture, args.report_to or (), state.global_step)
         line = {
             "step": state.global_step,

@@ -244,6 +244,8 @@ class StyleVARGRPOConfig(GRPOConfig):
     num_rollout_images: int = field(default=8, metadata={"help": "Rollouts drawn at each log; 0: off."})
 
     def __post_init__(self):
+        if isinstance(self.reward_weights, int | float):  # a line of a YAML file
+            self.reward_weights = [float(self.reward_weights)]
         self._check_unsupported()
         self._check_ranges()
         if self.bf16 and not torch.accelerator.is_available():

@@ -26,22 +26,20 @@ from accelerate.utils import gather_object
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback
-from transformers.trainer_utils import TrainOutput, get_last_checkpoint
+from transformers.trainer_utils import TrainOutput
 from transformers.utils import logging
 from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 
-from ..checkpoints import find_checkpoint
 from ..data._messages import invalid
 from ..data.collator import StyleVARTripletCollator
 from ..data.mixing import EpochCallback
 from ..generation_stylevar import StyleVARScoring
 from ..image_processing_stylevar import StyleVARImageProcessor
 from ..modeling_stylevar import StyleVARForConditionalGeneration, StyleVARLayer
-from ..pipeline_stylevar import HUB_OPTIONS, find_image_processor
 from .advantages import combine_rewards, compute_advantages, mark_none
 from .checkpoint_files import load_json, save_json
-from .checkpointing import AtomicCheckpointMixin
+from .checkpointing import AtomicCheckpointMixin, find_resumption
 from .grpo_callbacks import (
     DistinctRows,
     FailureCallback,
@@ -60,6 +58,7 @@ from .grpo_checks import (
 )
 from .grpo_config import StyleVARGRPOConfig
 from .grpo_metrics import UpdateSums
+from .initialization import resolve_model
 from .iterative_reference import IterativeReferenceCallback
 from .middle_return import UpdateSchedule, middle_value, scale_gate
 from .panw import token_weights
@@ -75,6 +74,7 @@ from .rollouts import (
     reward_inputs,
     rollout_generators,
 )
+from .stream_passes import StreamPassesMixin
 from .whole_policy import WholePolicy
 
 
@@ -88,7 +88,7 @@ _STATE_NAME = "grpo_state.json"
 _TRAIN, _EVAL = 0, 1
 
 
-class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
+class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer):
     r"""
     GRPO (arXiv 2402.03300) for StyleVAR, the reinforcement stage of arXiv 2604.21052.
 
@@ -111,6 +111,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
     * `evaluate`, `log`: metrics keep the prefix of their evaluation set.
     * `_get_dataloader`, `_get_train_sampler`: decode each row once, not once per rollout, in an order that survives a
       resumption.
+    * [`StreamPassesMixin`]: a resumed run over a stream finds its pass again.
     * Everything runs in evaluation mode, as published: no drop path, no dropout in adapters, no alpha jitter,
       BatchNorm as it is.
 
@@ -182,16 +183,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         prepare_for_streams(args, [train_dataset, *evaluation.values()])
 
         # 2. The policy and its reference
-        options: dict[str, Any] = {}
-        if isinstance(model, str | os.PathLike):
-            place, options = find_checkpoint(os.fspath(model)), {"dtype": "float32", **(args.model_init_kwargs or {})}
-            model = StyleVARForConditionalGeneration.from_pretrained(place, **options)
-            if processing_class is None:  # that of the folder knows how to resize
-                among = {name: options[name] for name in HUB_OPTIONS if name in options}
-                processing_class = find_image_processor([(place, among), (model.config._name_or_path, {})])
-        elif args.model_init_kwargs is not None:
-            mend = "They are for a folder or Hub id that is loaded here."
-            raise invalid("model_init_kwargs", "None for a model that is loaded", args.model_init_kwargs, mend)
+        model, processing_class = resolve_model(model, processing_class, args.model_init_kwargs)
         if peft_config is not None:
             if hasattr(model, "peft_config"):
                 mend = "Leave out `peft_config`, or merge the first adapter with `merge_and_unload()`."
@@ -229,7 +221,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         self.model_accepts_loss_kwargs = False
         self._whole = self._divide(model)
         self._evaluation_modules = _evaluation_modules(model, args.activation_checkpointing)
-        self._make_reference(needs_base=any(name in options for name in ("revision", "subfolder")))
+        self._make_reference()
         self._conditioning_is_fixed = not any(
             parameter.requires_grad
             for module in (core.model.style_encoder, core.model.content_encoder, core.model.image_projection)
@@ -315,13 +307,12 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
         plugin.mixed_precision_policy = None
         return WholePolicy(model, self.accelerator.device)
 
-    def _make_reference(self, needs_base: bool) -> None:
-        """`needs_base`: of a place that an adapter's own files do not name in full."""
+    def _make_reference(self) -> None:
         policy = self._policy()
         self.reference = ReferencePolicy.for_model(policy, seed=self.args.seed) if self.beta > 0 else None
         self.keeper = self.reference or _keeper(policy)
-        if self.keeper is not None and needs_base:
-            self.keeper.needs_base = True
+        if self.keeper is not None and {"revision", "subfolder"} & set(self.args.model_init_kwargs or ()):
+            self.keeper.needs_base = True  # an adapter names its base without them
         if self.reference is not None and not self.reference.is_policy(policy):
             self.reference.update(policy)  # an adapter that was trained before: measure from there
 
@@ -338,9 +329,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
             ValueError: If a reward does not work on the first row.
             RuntimeError: If `max_failed_updates` updates in a row had no usable rollout; a checkpoint was saved.
         """
-        if resume_from_checkpoint in ("auto", "last"):
-            folder = self.args.output_dir
-            resume_from_checkpoint = get_last_checkpoint(folder) if os.path.isdir(folder) else None
+        resume_from_checkpoint = find_resumption(resume_from_checkpoint, self.args.output_dir)
         self._try_rewards()
         with self._adapters_as_autocast_likes():
             output = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
@@ -721,6 +710,7 @@ class StyleVARGRPOTrainer(AtomicCheckpointMixin, GRPOTrainer):
             self.keeper.remove_stale_files(output_dir or self.args.output_dir, self._policy())
 
     def _save_more(self, output_dir: str) -> None:
+        super()._save_more(output_dir)
         if not self.args.should_save:
             return
         save_json(os.path.join(output_dir, _STATE_NAME), {"step": self._step})
