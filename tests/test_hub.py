@@ -642,6 +642,14 @@ class TestBadInput:
         with pytest.raises(ImportError, match="is an adapter, which needs peft"):
             StyleVARPipeline.from_pretrained(adapter_dir)
 
+    def test_adapter_that_would_be_loaded_in_part_is_refused(self, adapter_dir, tiny_model_dir, tmp_path):
+        folder = copy_of(adapter_dir, tmp_path)
+        config = folder / "adapter_config.json"
+        config.write_text(json.dumps({**json.loads(config.read_text()), "use_dora": True}))
+        for model, options in ((tiny_model_dir, {"adapter": folder}), (folder, {})):
+            with pytest.raises(ValueError, match="`adapter` must be a plain LoRA adapter, but got .* DoRA"):
+                StyleVARPipeline.from_pretrained(model, **options)
+
     def test_kind_of_a_folder_with_both(self, adapter_dir, tiny_model_dir, tmp_path):
         folder = copy_of(tiny_model_dir, tmp_path)
         for path in adapter_dir.glob("adapter*"):

@@ -13,6 +13,7 @@
 # limitations under the License.
 """From pictures to stylised pictures: the `image-style-transfer` pipeline."""
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -186,6 +187,7 @@ class StyleVARPipeline(Pipeline):
         Raises:
             ImportError: If there is an adapter and `peft` is not installed.
             OSError: If a file of the checkpoint is missing, or if it holds the published `.pth` files.
+            ValueError: If the adapter is one that `load_adapter` of transformers does not load whole (DoRA).
         """
         if (old_name := kwargs.pop("torch_dtype", None)) is not None:  # as in `transformers.pipeline`
             logger.warning_once("`torch_dtype` is deprecated! Use `dtype` instead!")
@@ -193,10 +195,15 @@ class StyleVARPipeline(Pipeline):
         hub_kwargs = {name: kwargs[name] for name in HUB_OPTIONS if kwargs.get(name) is not None}
         model_kwargs = {name: value for name, value in kwargs.items() if name not in HUB_OPTIONS}
         # 1. The model, and the adapter on it
-        is_adapter = find_adapter_config_file(str(pretrained_model_name_or_path), **hub_kwargs) is not None
+        adapter_config = find_adapter_config_file(str(pretrained_model_name_or_path), **hub_kwargs)
+        is_adapter = adapter_config is not None
         if (is_adapter or adapter is not None) and not is_peft_available():
             name = pretrained_model_name_or_path if adapter is None else adapter
             raise ImportError(f"{name} is an adapter, which needs peft. Install it with `pip install peft`.")
+        load_kwargs = {**_without_place(hub_kwargs), **(adapter_kwargs or {})}
+        _check_adapter(pretrained_model_name_or_path, adapter_config)
+        if adapter is not None:
+            _check_adapter(adapter, find_adapter_config_file(str(adapter), **load_kwargs))
         if is_adapter:  # what tells the repository of the adapter from that of its base
             model_kwargs["adapter_kwargs"] = {
                 name: hub_kwargs[name] for name in ("revision", "subfolder", "token") if name in hub_kwargs
@@ -208,7 +215,6 @@ class StyleVARPipeline(Pipeline):
         if is_adapter:
             places.append((model.config._name_or_path, _without_place(hub_kwargs)))
         if adapter is not None:
-            load_kwargs = {**_without_place(hub_kwargs), **(adapter_kwargs or {})}
             model.load_adapter(str(adapter), adapter_kwargs=load_kwargs)
         # 2. The image processor, from the first place that has one
         return cls(model=model, image_processor=find_image_processor(places), device=device)
@@ -479,6 +485,19 @@ class _ScaleCallback:
             self.previews.append(state.pixel_values.cpu())
         if self.user_callback is not None:
             self.user_callback(state)
+
+
+def _check_adapter(name: str | os.PathLike, config_file: str | None) -> None:
+    """Refuse an adapter that transformers would load in part: it loses the magnitudes of DoRA."""
+    if config_file is None:
+        return
+    with open(config_file, encoding="utf-8") as file:
+        config = json.load(file)
+    if config.get("use_dora"):
+        raise ValueError(
+            f"`adapter` must be a plain LoRA adapter, but got {os.fspath(name)}, which is one of DoRA. Merge it into "
+            "its base with `PeftModel.from_pretrained(base, adapter).merge_and_unload()`, save that and load it."
+        )
 
 
 def _is_list(sources: Any) -> bool:
