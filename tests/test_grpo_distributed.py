@@ -23,9 +23,8 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from peft import LoraConfig
 from test_distributed import AS_ACCELERATORS, free_port, fsdp_environment
-from test_grpo_trainer import logged, make_grpo_trainer, make_policy, make_prompts
+from test_grpo_trainer import LORA, logged, make_grpo_trainer, make_policy, make_prompts
 
 
 ROOT = Path(__file__).parent.parent
@@ -41,13 +40,20 @@ def told_reward(completion_ids, log_metric, **columns):
     return rewards
 
 
+def make_trained_adapter():
+    """Training goes on from it: it becomes part of the reference, and a fresh one is trained."""
+    policy = make_policy(LORA)
+    generator = torch.Generator().manual_seed(1)
+    for name, parameter in policy.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.02, generator=generator)
+    return policy
+
+
 def train(folder, resume=None, lora=False, **options):
-    peft_config = LoraConfig(r=4, lora_alpha=8) if lora else None
+    policy = make_trained_adapter() if lora else make_policy()
     evaluation = make_prompts(3, seed=1)
-    options = {**OPTIONS, **options}
-    trainer = make_grpo_trainer(
-        folder, make_policy(), told_reward, evaluation=evaluation, peft_config=peft_config, **options
-    )
+    trainer = make_grpo_trainer(folder, policy, told_reward, evaluation=evaluation, **{**OPTIONS, **options})
     advantages = []
     score = trainer._log_rewards
     trainer._log_rewards = lambda *args: (advantages.append(args[-1].advantages.tolist()), score(*args))
@@ -55,6 +61,10 @@ def train(folder, resume=None, lora=False, **options):
     trainer.save_model()
     report = {name: logged(trainer, name) for name in NAMES}
     return trainer, {**report, "advantages": advantages, "world_size": trainer.args.world_size}
+
+
+# The policy becomes the reference after the second step.
+RENEWED = {"iterative_reference": True, "reference_emergency_kl": 1e-9, "reference_emergency_cooldown": 2}
 
 
 def judge_gradients(trainer) -> list[bool]:
@@ -79,6 +89,7 @@ WORKER = """
     report["model"] = type(trainer.model_wrapped).__name__
     if resume:
         report["verdicts"] = judge_gradients(trainer)
+        report["num_updates"] = trainer.reference.num_updates
         options.update(optim="adamw_torch", learning_rate=1e-2, save_strategy="steps", save_steps=2)
         for name, checkpoint in (("straight", None), ("resumed", folder + "-straight/checkpoint-2")):
             report[name] = train(folder + "-" + name, resume=checkpoint, **options)[1]["reward"]
@@ -135,13 +146,14 @@ def test_two_processes_make_the_same_rollouts_advantages_and_update(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lora", [False, True])
-def test_fully_sharded_repeats_one_process(lora, tmp_path):
-    two = train_with_two(tmp_path / "two", AS_ACCELERATORS, fsdp_environment(), lora=lora, resume=True)
+@pytest.mark.parametrize("options", [{}, RENEWED, {**RENEWED, "lora": True}], ids=["full", "renewed", "lora"])
+def test_fully_sharded_repeats_one_process(options, tmp_path):
+    two = train_with_two(tmp_path / "two", AS_ACCELERATORS, fsdp_environment(), resume=True, **options)
     assert two["model"].startswith("FSDP")
     assert two["verdicts"] == [True, False]
-    _, one = train(tmp_path / "one", lora=lora, **WHOLE)
+    trainer, one = train(tmp_path / "one", **WHOLE, **options)
     check_same(two, one)
+    assert trainer.reference.num_updates == two["num_updates"] == bool(options) + options.get("lora", False)
     assert two["resumed"] == two["straight"]
     check_saved(tmp_path / "one", tmp_path / "two")
     check_saved(tmp_path / "two-straight", tmp_path / "two-resumed")

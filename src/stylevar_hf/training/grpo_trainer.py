@@ -221,7 +221,7 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
         self.model_accepts_loss_kwargs = False
         self._whole = self._divide(model)
         self._evaluation_modules = _evaluation_modules(model, args.activation_checkpointing)
-        self._make_reference()
+        self._make_reference(model)
         self._conditioning_is_fixed = not any(
             parameter.requires_grad
             for module in (core.model.style_encoder, core.model.content_encoder, core.model.image_projection)
@@ -300,21 +300,20 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
         if plugin.fsdp_version != 2:
             mend = "See `examples/accelerate_configs/fsdp2.yaml`."
             raise invalid("fsdp_version", "2", plugin.fsdp_version, mend)
-        if self.args.iterative_reference:
-            mend = "Its weights cannot be merged while they are divided: use DDP, see `examples/accelerate_configs`."
-            raise invalid("iterative_reference", "False with FSDP", True, mend)
         # Half precision by autocast, as without FSDP: weights in half precision would round the codebook, too.
         plugin.mixed_precision_policy = None
         return WholePolicy(model, self.accelerator.device)
 
-    def _make_reference(self) -> None:
+    def _make_reference(self, model: nn.Module) -> None:
         policy = self._policy()
         self.reference = ReferencePolicy.for_model(policy, seed=self.args.seed) if self.beta > 0 else None
         self.keeper = self.reference or _keeper(policy)
         if self.keeper is not None and {"revision", "subfolder"} & set(self.args.model_init_kwargs or ()):
             self.keeper.needs_base = True  # an adapter names its base without them
-        if self.reference is not None and not self.reference.is_policy(policy):
-            self.reference.update(policy)  # an adapter that was trained before: measure from there
+        if self.reference is not None:
+            self.reference.whole = self._whole
+            if not self.reference.is_policy(policy):
+                self.reference.update(model)  # an adapter that was trained before: measure from there
 
     # Training
 
@@ -681,7 +680,7 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
 
     def _renew_whole(self) -> None:
         if self._whole is not None:
-            self._whole.renew(self.accelerator.unwrap_model(self.model))
+            self._whole.renew(self.model)
 
     def _unwrapped(self) -> StyleVARForConditionalGeneration:
         return _core(self._policy())
@@ -730,7 +729,9 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
     def _keeper_loads(self, checkpoint: str) -> bool:
         """Whether that restored the policy, too, and not the reference alone."""
         restored = self.keeper is not None and self.keeper.load(checkpoint, self._policy())
-        return restored and self._whole is None
+        if restored and self._whole is not None:
+            self._whole.hand_back(self.model)
+        return restored
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)

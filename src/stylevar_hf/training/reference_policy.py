@@ -96,6 +96,8 @@ from .checkpoint_files import load_json, load_tensors, save_json, save_tensors
 if TYPE_CHECKING:
     from peft import PeftModel
 
+    from .whole_policy import WholePolicy
+
 # Plain loading looks at files beside `config.json` alone, so what lies in this folder of a checkpoint is ours.
 REFERENCE_DIR = "reference"
 _STATE_NAME = "reference.json"
@@ -107,20 +109,25 @@ class ReferencePolicy(ABC):
     """
     The policy that the KL term of GRPO measures from. [`~ReferencePolicy.for_model`] makes the right kind.
 
-    For models that every process holds whole (no FSDP, no ZeRO-3). Nothing here communicates: all processes come to
-    the same weights because they start from the same ones and do the same. Models may come wrapped (DDP, compiled).
+    For models that every process holds whole, or has a whole copy of (see `whole`). Nothing else here communicates:
+    all processes come to the same weights because they start from the same ones and do the same. Models may come
+    wrapped (DDP, compiled).
 
     Attributes:
         num_updates (`int`):
             How many times the reference was renewed.
         needs_base (`bool`):
             Save the base with its adapter merged, for plain loading would not find it.
+        whole ([`~stylevar_hf.training.whole_policy.WholePolicy`], *optional*):
+            Where the policy is divided among processes, the copy of it that this reference was made for. `snapshot`
+            and `update` then take the divided one, and all processes must call them.
     """
 
     def __init__(self, seed: int = 0):
         self.seed = seed
         self.needs_base = False
         self.num_updates = 0
+        self.whole: WholePolicy | None = None
 
     @staticmethod
     def for_model(model: nn.Module, seed: int = 0) -> "ReferencePolicy":
@@ -188,7 +195,7 @@ class ReferencePolicy(ABC):
         Returns:
             `dict[str, torch.Tensor]`
         """
-        trained = self._trained_parameters(model)
+        trained = self._trained_parameters(self._whole_model(model))
         if into is None:
             into = {name: torch.empty_like(value, device="cpu") for name, value in trained.items()}
         for name, value in trained.items():
@@ -218,6 +225,7 @@ class ReferencePolicy(ABC):
             FloatingPointError: If a weight is not finite.
             ValueError: If the snapshot is another model's, or the model is divided among processes.
         """
+        policy, model = model, self._whole_model(model)
         trained = self._trained_parameters(model)
         for name, value in trained.items():
             if isinstance(value, DTensor) or hasattr(value, "ds_id"):
@@ -234,9 +242,18 @@ class ReferencePolicy(ABC):
                     "from an earlier checkpoint with a lower learning rate."
                 )
         self._renew(model, weights)
+        if self.whole is not None:
+            self.whole.hand_back(policy)
         self.num_updates += 1
-        for parameter in trained.values() if optimizer is not None else ():
+        for parameter in policy.parameters() if optimizer is not None else ():
             optimizer.state.pop(parameter, None)
+
+    def _whole_model(self, model: nn.Module) -> nn.Module:
+        """The policy, as it is now, with all of its weights."""
+        if self.whole is None:
+            return model
+        self.whole.renew(model)
+        return self.whole.model
 
     @abstractmethod
     def is_policy(self, model: nn.Module) -> bool:

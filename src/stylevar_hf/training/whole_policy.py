@@ -14,10 +14,17 @@
 """A policy that is divided among processes, whole on each of them."""
 
 import copy
+from collections.abc import Iterator
 
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from .adapter_merging import unwrap
+
+
+# What wrappers inside of a model put into the names of its parameters.
+_WRAPPERS = ("_checkpoint_wrapped_module.", "_orig_mod.")
 
 
 class WholePolicy:
@@ -51,11 +58,33 @@ class WholePolicy:
             policy (`nn.Module`):
                 The policy, divided or not yet.
         """
-        copies = dict(self.model.named_parameters())
-        for name, parameter in policy.named_parameters():
+        for parameter, whole in self._pairs(policy):
             if parameter.requires_grad:
-                whole = parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
-                copies[name].copy_(whole)
+                whole.copy_(parameter.full_tensor() if isinstance(parameter, DTensor) else parameter)
+
+    @torch.no_grad()
+    def hand_back(self, policy: nn.Module) -> None:
+        """
+        Give the policy all weights of the copy, trained or not, which must be the same on all processes.
+
+        Args:
+            policy (`nn.Module`):
+                The policy, divided or not yet.
+        """
+        for parameter, whole in self._pairs(policy):
+            if isinstance(parameter, DTensor):
+                whole = distribute_tensor(
+                    whole.detach(), parameter.device_mesh, parameter.placements, src_data_rank=None
+                )
+            parameter.copy_(whole)
+
+    def _pairs(self, policy: nn.Module) -> Iterator[tuple[nn.Parameter, nn.Parameter]]:
+        """Each parameter of the policy, and that of the copy."""
+        copies = dict(self.model.named_parameters())
+        for name, parameter in unwrap(policy).named_parameters():
+            for wrapper in _WRAPPERS:
+                name = name.replace(wrapper, "")
+            yield parameter, copies[name]
 
 
 __all__ = ["WholePolicy"]
