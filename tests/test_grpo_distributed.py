@@ -29,7 +29,7 @@ from test_grpo_trainer import LORA, logged, make_grpo_trainer, make_policy, make
 
 ROOT = Path(__file__).parent.parent
 # SGD: Adam would blow rounding of gradients near 0 up to the size of the learning rate.
-OPTIONS = {"optim": "sgd", "learning_rate": 0.5, "max_steps": 3, "eval_strategy": "steps", "eval_steps": 2}
+OPTIONS = {"optim": "sgd", "learning_rate": 0.5, "max_steps": 3, "eval_strategy": "steps", "eval_steps": 3}
 NAMES = ("reward", "reward_std", "kl", "entropy", "grad_norm", "told", "eval_reward", "eval_entropy")
 
 
@@ -121,7 +121,7 @@ def train_with_two(folder: Path, preparation: str = "", environment=None, **opti
 
 def check_same(two: dict, one: dict) -> None:
     assert (one["world_size"], two["world_size"]) == (1, 2)
-    assert len(one["advantages"]) >= 3 and len(one["advantages"][0]) == 12
+    assert len(one["advantages"]) >= 2 and len(one["advantages"][0]) == 12
     for name in (*NAMES, "advantages"):
         torch.testing.assert_close(torch.tensor(two[name]), torch.tensor(one[name]), atol=1e-4, rtol=1e-4, msg=name)
 
@@ -148,7 +148,7 @@ def test_two_processes_make_the_same_rollouts_advantages_and_update(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [{}, {**RENEWED, "num_iterations": 2}, {**RENEWED, "lora": True}],
+    [{}, {**RENEWED, "num_iterations": 2, "eval_strategy": "no"}, {**RENEWED, "lora": True}],
     ids=["full", "renewed after reuse", "lora"],
 )
 def test_fully_sharded_repeats_one_process(options, tmp_path):
