@@ -40,6 +40,7 @@ from ..modeling_stylevar import StyleVARForConditionalGeneration, StyleVARLayer
 from .advantages import combine_rewards, compute_advantages, mark_none
 from .checkpoint_files import load_json, save_json
 from .checkpointing import AtomicCheckpointMixin, find_resumption
+from .distribution import autocast_under_fsdp
 from .grpo_callbacks import (
     DistinctRows,
     FailureCallback,
@@ -296,12 +297,10 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
             raise invalid("deepspeed", "left out", found, mend)
         if not self.is_fsdp_enabled:
             return None
-        plugin = self.accelerator.state.fsdp_plugin
-        if plugin.fsdp_version != 2:
-            mend = "See `examples/accelerate_configs/fsdp2.yaml`."
-            raise invalid("fsdp_version", "2", plugin.fsdp_version, mend)
-        # Half precision by autocast, as without FSDP: weights in half precision would round the codebook, too.
-        plugin.mixed_precision_policy = None
+        version = self.accelerator.state.fsdp_plugin.fsdp_version
+        if version != 2:
+            raise invalid("fsdp_version", "2", version, "See `examples/accelerate_configs/fsdp2.yaml`.")
+        autocast_under_fsdp(self.accelerator)
         return WholePolicy(model, self.accelerator.device)
 
     def _make_reference(self, model: nn.Module) -> None:

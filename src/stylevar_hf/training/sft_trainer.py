@@ -43,6 +43,7 @@ from ..image_processing_stylevar import StyleVARImageProcessor
 from ..modeling_stylevar import StyleVARForConditionalGeneration
 from .callbacks import FiniteLossGuard, SampleGridCallback, ScaleMeter, first_rows, untouched_randomness
 from .checkpointing import AtomicCheckpointMixin, check_best_metric, find_resumption
+from .distribution import autocast_under_fsdp
 from .ema import EMACallback
 from .initialization import resolve_model
 from .sft_checks import BATCH_NORMS, check_batch_norm, check_model, check_training_data
@@ -161,6 +162,7 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         if self.is_deepspeed_enabled and self.accelerator.mixed_precision != "no":
             mend = "It rounds the codebook, too. Leave out `--bf16`; on GPUs `--tf32 true` is fast."
             raise invalid("mixed_precision", "no with DeepSpeed", self.accelerator.mixed_precision, mend)
+        autocast_under_fsdp(self.accelerator)
         self._data_prepared = False
         for name, dataset in self._named_datasets():
             check_training_data(name, dataset, args)
