@@ -125,6 +125,7 @@ BLOCKS = {
         },
         makes=("start/model.safetensors", "sft/model.safetensors", "my-style/adapter_model.safetensors"),
     ),
+    "from stylevar_hf import StyleVARSFTConfig, StyleVARSFTTrainer": Preparation(names=trainer_names),
     'pip install -e ".[rl]"': Preparation(
         without=("stylevar-grpo",),
         changes={
