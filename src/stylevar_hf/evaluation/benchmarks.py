@@ -17,7 +17,7 @@ The sets of pairs that checkpoints are judged on.
 | benchmark | pairs |
 |---|---|
 | `procedural` | the first pairs of the three procedural test sets, see [`load_procedural`] |
-| `omnistyle:ROOT`, `imagepulse:ROOT` | random pairs of the validation split: contents that training never sees |
+| `omnistyle:ROOT`, `imagepulse:ROOT` | random pairs of the validation split: contents that training never saw |
 | `unpaired:CONTENTS,STYLES` | random pairs of two folders, such as COCO and WikiArt; no target |
 | `styleid:CONTENTS,STYLES` | all pairs of two folders, in StyleID's protocol 20 contents and 40 styles; no target |
 | `triplets:DIR` | any triplets of your own, see [`load_triplets`]; target optional |
