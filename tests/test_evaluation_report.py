@@ -12,6 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+import html
 import json
 import math
 import re
@@ -48,7 +49,8 @@ from stylevar_hf.evaluation._checkpoints import common_processor, fingerprint
 from stylevar_hf.evaluation.adain import AdaINConfig, AdaINModel
 from stylevar_hf.evaluation.markdown_report import to_markdown
 from stylevar_hf.evaluation.measures import get_measure
-from stylevar_hf.evaluation.report_sections import build_sections
+from stylevar_hf.evaluation.plots import draw_bars, draw_trade_off, to_png
+from stylevar_hf.evaluation.report_sections import Bullets, Section, Table, build_sections
 from stylevar_hf.evaluation.results import verdict
 from stylevar_hf.evaluation.systems import list_systems, name_models, parse_strengths
 
@@ -662,6 +664,27 @@ class TestReport:
         sections = build_sections(copy)
         assert "<b>" not in to_html(sections, {}, "<b>title") and "&lt;b&gt;a|b_c" in to_html(sections, {}, "t")
         assert "&lt;b>a|b\\_c" in to_markdown(sections, {})
+
+    def test_markdown_shows_names_and_code_as_they_are(self):
+        """As a reader renders them; a backslash within code would be shown."""
+        markdown_it = pytest.importorskip("markdown_it")
+        name = r"*a*_b_ [c](d)![e](f) `lpips_weights` ~~g~~ &lt;i> C:\_x a|b"
+        table = Table(["Method", name], [[name, "0.1 [0.0, 0.2]"]], name)
+        text = to_markdown([Section(name, [f"x {name}\ny", Bullets([name]), table])], {})
+        assert "0.1 [0.0, 0.2]" in text
+        page = markdown_it.MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(text)
+        shown = html.escape(name)
+        for part in (f"<h2>{shown}</h2>", f"<p>x {shown} y</p>", f"<li>{shown}</li>", f"<td>{shown}</td>"):
+            assert part in page
+
+    def test_plots_show_names_as_they_are(self, results, model):
+        """Not as formulas, of which some are none; and the legend leaves no curve out."""
+        name = "_run $x_{$"
+        copy = json.loads(json.dumps(results).replace(f'"{model}"', json.dumps(name)))
+        copy["sets"]["a$x_{$"] = copy["sets"]["held_out"]
+        bars, trade_off = (draw(copy, "a$x_{$") for draw in (draw_bars, draw_trade_off))
+        assert to_png(bars) and to_png(trade_off)
+        assert [text.get_text() for text in trade_off.legends[0].get_texts()] == [r" _run \$x_{\$"]
 
     def test_hub_entries_can_be_read_back(self, finished, model):
         results, folder = finished

@@ -13,6 +13,7 @@
 # limitations under the License.
 """`results.md`: the report in Markdown."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from .report_sections import Bullets, FigureSlot, Section, Table
@@ -28,7 +29,7 @@ def to_markdown(sections: Sequence[Section], figures: Mapping[str, str]) -> str:
     """
     parts = ["# Evaluation"]
     for section in sections:
-        parts.append(f"## {section.title}")
+        parts.append(f"## {_escape(section.title)}")
         for block in section.blocks:
             if isinstance(block, Table):
                 parts.append(_table(block))
@@ -49,8 +50,9 @@ def _table(table: Table) -> str:
 
 
 def _escape(text: str) -> str:
-    """File names may hold what Markdown takes for its own."""
-    return text.replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
+    """File names and messages may hold what Markdown takes for its own. Intervals keep their brackets."""
+    text = " ".join(text.splitlines()).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"[\\`*_~]|(?<=\])[(\[]", r"\\\g<0>", text)
 
 
 __all__ = ["to_markdown"]

@@ -18,6 +18,7 @@ Figures are made without pyplot, so that nothing global changes.
 """
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,7 +73,7 @@ def draw_bars(results: Mapping[str, Any], set_name: str) -> Figure | None:
     height = 0.5 + num_rows * (0.55 + 0.24 * len(means))
     figure = Figure(figsize=(11, height), facecolor=PAPER, layout="constrained")
     grid = figure.subplots(num_rows, BAR_COLUMNS, squeeze=False, sharey=True)
-    titles = [short_title(results, system, MAX_LABEL) for system in means]
+    titles = [_plain(short_title(results, system, MAX_LABEL)) for system in means]
     for position, axes in enumerate(grid.flat):
         if position >= len(measures):
             axes.set_axis_off()
@@ -81,7 +82,7 @@ def draw_bars(results: Mapping[str, Any], set_name: str) -> Figure | None:
         _bar_panel(axes, measure, means, of_system)
         axes.set_yticks(range(len(means)), titles)
     grid[0, 0].invert_yaxis()  # shared: the first system is on top everywhere
-    figure.suptitle(f"{set_title(set_name)}, n = {entry['num_pairs']}", color=INK, fontsize=11)
+    figure.suptitle(f"{_plain(set_title(set_name))}, n = {entry['num_pairs']}", color=INK, fontsize=11)
     return figure
 
 
@@ -137,7 +138,7 @@ def draw_trade_off(results: Mapping[str, Any], set_name: str) -> Figure | None:
                 x, y = means[content]["mean"], means[style]["mean"]
                 is_right = x > sum(axes.get_xlim()) / 2  # where a label to the right would leave the panel
                 place = (-7, 5, "right") if is_right else (7, 5, "left")
-                _label(axes, short_title(results, system, MAX_LABEL), x, y, place, FAINT_INK)
+                _label(axes, _plain(short_title(results, system, MAX_LABEL)), x, y, place, FAINT_INK)
     handles = figure.axes[0].get_legend_handles_labels()
     figure.legend(
         *handles,
@@ -146,7 +147,7 @@ def draw_trade_off(results: Mapping[str, Any], set_name: str) -> Figure | None:
         fontsize=9,
         frameon=False,
         labelcolor=INK,
-        title=f"{set_title(set_name)}, n = {trade_off['num_pairs']}: style_strength along each curve",
+        title=f"{_plain(set_title(set_name))}, n = {trade_off['num_pairs']}: style_strength along each curve",
         title_fontproperties={"size": 10},
     ).get_title().set_color(INK)
     return figure
@@ -162,7 +163,7 @@ def _curve(
 ) -> None:
     points = {name: [Estimate.from_dict(one["means"][name]) for one in curve] for name in (style, content)}
     x, y = ([one.mean for one in points[name]] for name in (content, style))
-    axes.plot(x, y, "-o", color=colour, linewidth=1.6, markersize=4, zorder=4, label=model)
+    axes.plot(x, y, "-o", color=colour, linewidth=1.6, markersize=4, zorder=4, label=_plain(model))
     if all(one.has_interval for found in points.values() for one in found):
         errors = {
             name: [
@@ -199,6 +200,11 @@ def _style_axes(axes: Axes) -> None:
         axes.spines[side].set_visible(False)
     for side in ("bottom", "left"):
         axes.spines[side].set_color(FAINT_INK)
+
+
+def _plain(name: str) -> str:
+    """A name as it is: matplotlib sets what stands between dollars as formulas, and hides labels that begin with _."""
+    return re.sub(r"^_", " _", name).replace("$", r"\$")
 
 
 def system_colours(results: Mapping[str, Any]) -> dict[str, str]:
