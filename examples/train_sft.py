@@ -78,6 +78,8 @@ def main() -> None:
         trainer.push_to_hub(dataset=data_args.dataset)
     else:
         trainer.create_model_card(dataset=data_args.dataset)
+    trainer.accelerator.wait_for_everyone()  # one process writes
+    trainer.accelerator.end_training()
 
 
 if __name__ == "__main__":

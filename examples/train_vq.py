@@ -172,6 +172,8 @@ def main() -> None:
         metrics = trainer.evaluate()
         trainer.log_metrics("eval", metrics)
         trainer.save_metrics("eval", metrics)
+    trainer.accelerator.wait_for_everyone()  # one process writes
+    trainer.accelerator.end_training()
 
 
 if __name__ == "__main__":

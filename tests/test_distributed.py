@@ -65,6 +65,8 @@ WORKER = f"""
     if trainer.is_world_process_zero():
         with open(folder + "/report.json", "w") as file:
             json.dump(report, file)
+    trainer.accelerator.wait_for_everyone()  # a process that leaves while another one writes may be aborted
+    trainer.accelerator.end_training()
 """
 
 # accelerate shards on accelerators alone; told that these are some, it shards on CPU just as well.

@@ -96,6 +96,8 @@ WORKER = """
     if trainer.is_world_process_zero():
         with open(folder + "/report.json", "w") as file:
             json.dump(report, file)
+    trainer.accelerator.wait_for_everyone()  # a process that leaves while another one writes may be aborted
+    trainer.accelerator.end_training()
 """
 # The four rollouts of a prompt lie on both sides of the border between processes: 6 of 12 rows each.
 HALVES = {"per_device_train_batch_size": 6, "per_device_eval_batch_size": 6}

@@ -129,6 +129,7 @@ class TestPasses:
                 report["weights"] = [weight.item() for weight in weights]
                 with open(folder + f"/{{trainer.args.process_index}}.json", "w") as file:
                     json.dump(report, file)
+                trainer.accelerator.end_training()
                 """
             )
         )
