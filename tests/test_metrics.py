@@ -365,6 +365,12 @@ class TestMissingWeights:
         with pytest.raises(MetricUnavailable, match="'artfid' needs the weights alexnet-.*`lpips_weights` is 'gone'"):
             load_metric("artfid", weights=weights, lpips_weights="gone", cache_dir=tmp_path)
 
+    def test_second_file_of_artfid_may_lie_beside_the_first(self, weights, tmp_path, monkeypatch):
+        """What the command line can hand over."""
+        monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+        with pytest.raises(MetricUnavailable, match=r'one folder with it and art_inception.pth: weights="FOLDER"\.$'):
+            load_metric("artfid", weights=weights, local_files_only=True, cache_dir=tmp_path)
+
     def test_one_folder_may_hold_both_files_of_artfid(self, weights, tmp_path):
         metric = load_metric("artfid", weights=weights, net="squeeze", local_files_only=True, cache_dir=tmp_path)
         assert metric.lpips_weights is None
@@ -508,6 +514,12 @@ class TestFrechet:
         expected = 16 + 2 + 12 - 2 * math.sqrt(24)
         assert frechet.frechet_distance(a, b) == pytest.approx(expected)
         assert frechet.frechet_distance(b, a) == pytest.approx(expected)
+
+    @pytest.mark.parametrize("count", [4, 40])
+    def test_of_features_that_are_no_numbers_is_none(self, count):
+        a, b = torch.rand(count, 6), torch.rand(count, 6)
+        b[1, 2] = torch.nan
+        assert all(math.isnan(frechet.frechet_distance(*pair)) for pair in ((a, b), (b, a), (b, b)))
 
     @pytest.mark.parametrize("count", [5, 40])  # fewer and more than dimensions
     def test_is_that_of_torchmetrics_and_scipy(self, count):

@@ -125,6 +125,7 @@ def measure_metric(
         return None
     # `evaluate` keeps the pictures of a call on disk.
     with tempfile.TemporaryDirectory(prefix="stylevar-metrics-") as cache:
+        metric = None
         try:
             metric = load_metric(measure.name, weights=weights, device=device, cache_dir=cache, batch_size=batch_size)
             for pairs, system, rows in todo:
@@ -136,9 +137,10 @@ def measure_metric(
         except torch.OutOfMemoryError:
             return "out of memory; go on with a smaller batch size, or on the CPU"
         except UNREADABLE as error:
-            if weights is None:
+            if weights is None and metric is not None:
                 raise
-            return f"{weights} does not hold its weights: {' '.join(str(error).split())[:200]}"
+            place = "the file on this machine" if weights is None else weights
+            return f"{place} does not hold its weights: {' '.join(str(error).split())[:200]}"
     return None
 
 

@@ -13,6 +13,7 @@
 # limitations under the License.
 """The Fréchet distance between two sets of features, and the networks that give the features of pictures."""
 
+import math
 import os
 
 import torch
@@ -40,7 +41,7 @@ def frechet_distance(features: torch.Tensor, references: torch.Tensor) -> float:
             At least two rows each.
 
     Returns:
-        `float`: 0 or more.
+        `float`: 0 or more; NaN if a feature is not finite.
 
     Raises:
         ValueError: If a set has fewer than two rows.
@@ -50,13 +51,15 @@ def frechet_distance(features: torch.Tensor, references: torch.Tensor) -> float:
             f"`predictions` must be at least 2 pictures for a Fréchet distance, but got {len(features)}. Add more."
         )
     features, references = features.double(), references.double()
+    if not (features.isfinite().all() and references.isfinite().all()):
+        return math.nan  # `svdvals` would raise
     difference = features.mean(0) - references.mean(0)
     roots = [_covariance_root(part) for part in (features, references)]
     # With S = A^T A and T = B^T B the trace of the root of S T is the sum of the singular values of A B^T: no root of
     # a D x D matrix, most of whose eigenvalues are rounding when there are fewer pictures than dimensions.
     shared = torch.linalg.svdvals(roots[0] @ roots[1].T).sum()
     value = difference.square().sum() + sum(root.square().sum() for root in roots) - 2 * shared
-    return value.clamp(min=0).item()  # a NaN stays one
+    return value.clamp(min=0).item()
 
 
 def _covariance_root(features: torch.Tensor) -> torch.Tensor:

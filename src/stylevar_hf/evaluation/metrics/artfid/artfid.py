@@ -20,6 +20,7 @@ import evaluate
 from stylevar_hf.data._messages import invalid
 from stylevar_hf.evaluation.metrics.base import ImageMetric, check_reduction
 from stylevar_hf.evaluation.metrics.frechet import ART_FILE, ART_REPOSITORY, ART_URL, ArtInception, frechet_distance
+from stylevar_hf.evaluation.metrics.registry import MetricUnavailable
 from stylevar_hf.evaluation.metrics.weights import find_hub_weights, find_weights
 from stylevar_hf.rewards.similarity import PERCEPTUAL_WEIGHT_FILES, LPIPSReward
 
@@ -75,7 +76,12 @@ class ArtFID(ImageMetric):
         file, place = PERCEPTUAL_WEIGHT_FILES[self.net], self.lpips_weights
         if place is None and self.weights is not None and Path(self.weights).expanduser().joinpath(file).is_file():
             place = self.weights  # a folder with both
-        lpips_path = find_weights(self.key, file, place, self.local_files_only, option="lpips_weights")
+        try:
+            lpips_path = find_weights(self.key, file, place, self.local_files_only, option="lpips_weights")
+        except MetricUnavailable as error:
+            raise MetricUnavailable(
+                f'{error} Or hand over one folder with it and {ART_FILE}: weights="FOLDER".'
+            ) from error
         self._network = ArtInception(path).to(self.device)
         self._lpips = LPIPSReward(self.net, weights=lpips_path)
         self._lpips.prepare(self.device)
