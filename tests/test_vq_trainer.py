@@ -234,8 +234,14 @@ class TestMetrics:
         for index in range(3):
             a, b = first[index].double().numpy(), second[index].double().numpy()
             assert psnr[index].item() == pytest.approx(skimage_psnr(a, b, data_range=2), abs=1e-4)
-            expected = skimage_ssim(
-                a, b, data_range=2, channel_axis=0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+            expected = skimage_ssim(  # of pixels in [0, 1], as it is reported everywhere: shifted ones have another
+                a / 2 + 0.5,
+                b / 2 + 0.5,
+                data_range=1,
+                channel_axis=0,
+                gaussian_weights=True,
+                sigma=1.5,
+                use_sample_covariance=False,
             )
             assert ssim[index].item() == pytest.approx(expected, abs=1e-4)
 

@@ -18,9 +18,9 @@ from collections.abc import Sequence
 import numpy as np
 import PIL.Image
 import torch
-import torch.nn.functional as F
 
 from ..modeling_stylevar_vq import StyleVARVQModel
+from ..rewards.similarity import structural_similarity_map
 
 
 def peak_signal_noise_ratio(images: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
@@ -42,8 +42,9 @@ def peak_signal_noise_ratio(images: torch.Tensor, references: torch.Tensor) -> t
 
 def structural_similarity(images: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
     """
-    SSIM of each image: Gaussian windows of 11 pixels, sigma 1.5, mean over channels (Wang et al. 2004). Equals
-    `skimage.metrics.structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False)`.
+    SSIM of each image, as everywhere in this package.
+
+    See [`~stylevar_hf.rewards.similarity.structural_similarity_map`].
 
     Args:
         images (`torch.FloatTensor` of shape `(B, C, H, W)`):
@@ -54,25 +55,9 @@ def structural_similarity(images: torch.Tensor, references: torch.Tensor) -> tor
     Returns:
         `torch.FloatTensor` of shape `(B,)`, at most 1.
     """
-    offsets = torch.arange(-5, 6, dtype=torch.float32, device=images.device)
-    window = torch.exp(-offsets.square() / (2 * 1.5**2))
-    window = window / window.sum()
-
-    def blur(maps: torch.Tensor) -> torch.Tensor:
-        planes = maps.flatten(0, 1).unsqueeze(1)
-        planes = F.conv2d(F.conv2d(planes, window.view(1, 1, 1, -1)), window.view(1, 1, -1, 1))
-        return planes.unflatten(0, maps.shape[:2]).squeeze(2)
-
     with torch.autocast(images.device.type, enabled=False):
-        first, second = images.float(), references.float()
-        mean_first, mean_second = blur(first), blur(second)
-        variance_first = blur(first * first) - mean_first.square()
-        variance_second = blur(second * second) - mean_second.square()
-        covariance = blur(first * second) - mean_first * mean_second
-        small, large = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # the pixels span 2
-        ratio = (2 * mean_first * mean_second + small) * (2 * covariance + large)
-        ratio = ratio / (mean_first.square() + mean_second.square() + small)
-        return (ratio / (variance_first + variance_second + large)).flatten(1).mean(dim=1)
+        first, second = (pixels.float() / 2 + 0.5 for pixels in (images, references))
+        return structural_similarity_map(first, second).flatten(1).mean(dim=1)
 
 
 def codebook_statistics(counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
