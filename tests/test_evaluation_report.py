@@ -47,6 +47,7 @@ from stylevar_hf.evaluation import (
 )
 from stylevar_hf.evaluation._checkpoints import common_processor, fingerprint
 from stylevar_hf.evaluation.adain import AdaINConfig, AdaINModel
+from stylevar_hf.evaluation.html_report import to_html
 from stylevar_hf.evaluation.markdown_report import to_markdown
 from stylevar_hf.evaluation.measures import get_measure
 from stylevar_hf.evaluation.plots import draw_bars, draw_trade_off, to_png
@@ -668,8 +669,6 @@ class TestReport:
     def test_page_and_markdown_escape_names(self, results):
         copy = json.loads(json.dumps(results))
         copy["sets"]["held_out"]["left_out"] = ["<b>a|b_c</b>.png"]
-        from stylevar_hf.evaluation.html_report import to_html
-
         sections = build_sections(copy)
         assert "<b>" not in to_html(sections, {}, "<b>title") and "&lt;b&gt;a|b_c" in to_html(sections, {}, "t")
         assert "&lt;b>a|b\\_c" in to_markdown(sections, {})
@@ -685,6 +684,12 @@ class TestReport:
         shown = html.escape(name)
         for part in (f"<h2>{shown}</h2>", f"<p>x {shown} y</p>", f"<li>{shown}</li>", f"<td>{shown}</td>"):
             assert part in page
+
+    def test_page_takes_no_name_for_an_interval(self):
+        table = Table(["Benchmark", "Method", "SSIM"], [["a", "sft [v2]", "0.1 [0.0, 0.2]"]])
+        page = to_html([Section("s", [table])], {}, "t")
+        assert '<td class="left">sft [v2]</td>' in page
+        assert '<td>0.1<br><span class="interval">[0.0, 0.2]</span></td>' in page
 
     def test_plots_show_names_as_they_are(self, results, model):
         """Not as formulas, of which some are none; and the legend leaves no curve out."""

@@ -114,8 +114,10 @@ def _table(table: Table) -> str:
     heads = "".join(f'<th scope="col"{_left(head)}>{_text(head)}</th>' for head in table.heads)
     rows = []
     for first, *cells in table.rows:
-        places = enumerate(cells, 1)
-        texts = "".join(f"<td{_left(table.heads[place])}>{_cell(cell)}</td>" for place, cell in places)
+        sides = [_left(head) for head in table.heads[1:]]  # names, which may look like intervals, are left
+        texts = "".join(
+            f"<td{side}>{_text(cell) if side else _cell(cell)}</td>" for side, cell in zip(sides, cells, strict=True)
+        )
         rows.append(f'<tr><th scope="row">{_text(first)}</th>{texts}</tr>')
     caption = _text(table.caption)
     return (
