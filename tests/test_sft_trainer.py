@@ -13,6 +13,7 @@
 # limitations under the License.
 import errno
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -706,6 +707,17 @@ class TestAdapter:
 
         assert torch.equal(first_weights(1), first_weights(1))
         assert not torch.equal(first_weights(1), first_weights(2))
+
+    def test_dora_says_that_it_must_be_merged(self, caplog, monkeypatch):
+        from peft import LoraConfig
+
+        from stylevar_hf.training.lora import add_adapter
+
+        monkeypatch.setattr(logging.getLogger("stylevar_hf"), "propagate", True)
+        add_adapter(make_model(), LoraConfig(r=2))
+        assert not caplog.records
+        add_adapter(make_model(), LoraConfig(r=2, use_dora=True))
+        assert "`stylevar push --merged`" in caplog.text
 
     def test_single_name_of_a_layer(self):
         from peft import LoraConfig

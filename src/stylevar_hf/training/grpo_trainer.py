@@ -61,6 +61,7 @@ from .grpo_config import StyleVARGRPOConfig
 from .grpo_metrics import UpdateSums
 from .initialization import resolve_model
 from .iterative_reference import IterativeReferenceCallback
+from .lora import add_adapter, core_model
 from .middle_return import UpdateSchedule, middle_value, scale_gate
 from .panw import token_weights
 from .policy_loss import clipped_surrogate, k3_kl, weighted_token_mean
@@ -189,10 +190,8 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
             if hasattr(model, "peft_config"):
                 mend = "Leave out `peft_config`, or merge the first adapter with `merge_and_unload()`."
                 raise invalid("peft_config", "None for a model that has an adapter", type(peft_config).__name__, mend)
-            from .lora import add_adapter
-
             model = add_adapter(model, peft_config, args.seed)
-        core = _core(model)
+        core = core_model(model)
         _check_policy(model, core)
         if args.vmr_scale is not None and not 1 <= args.vmr_scale < core.config.num_scales:
             rule = f"from 1 to {core.config.num_scales - 1}, an index of the model's {core.config.num_scales} scales"
@@ -220,7 +219,7 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
             compute_loss_func="not None: the loss is divided by the accumulation steps here",
         )
         self.model_accepts_loss_kwargs = False
-        self._whole = self._divide(model)
+        self._whole = self._copy_if_divided(model)
         self._evaluation_modules = _evaluation_modules(model, args.activation_checkpointing)
         self._make_reference(model)
         self._conditioning_is_fixed = not any(
@@ -289,7 +288,7 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
             )
             self.add_callback(self.iterative_reference)
 
-    def _divide(self, model: nn.Module) -> WholePolicy | None:
+    def _copy_if_divided(self, model: nn.Module) -> WholePolicy | None:
         """A whole copy if the policy is going to be divided."""
         if self.is_deepspeed_enabled:  # it steps before the guards look, and keeps weights that nothing here renews
             found = self.args.deepspeed or "one of accelerate's configuration"
@@ -480,7 +479,7 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
             unwrap_model_for_generation(self._policy(), self.accelerator) as model,
             self.accelerator.autocast(),
         ):
-            core = _core(model)
+            core = core_model(model)
             drawn = [draw_rollouts(core, prompts, rollout_generators(self.args.seed, window, rows, base), **sampling)]
             if kind == "prefix":
                 length = self._config.vq_config.scale_boundaries[self.args.vmr_scale][0]
@@ -682,7 +681,7 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
             self._whole.renew(self.model)
 
     def _unwrapped(self) -> StyleVARForConditionalGeneration:
-        return _core(self._policy())
+        return core_model(self._policy())
 
     @property
     def _config(self):
@@ -763,11 +762,6 @@ def _mean(values: Sequence[float]) -> float | None:
     """Of those that are numbers; `None` if none is, for logs are JSON."""
     numbers = [value for value in values if not math.isnan(value)]
     return sum(numbers) / len(numbers) if numbers else None
-
-
-def _core(model: nn.Module) -> StyleVARForConditionalGeneration:
-    """The model inside an adapter."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def _keeper(model: nn.Module) -> ReferencePolicy | None:

@@ -17,12 +17,16 @@ import copy
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
+from transformers.utils import logging
 
 from ..modeling_stylevar import StyleVARForConditionalGeneration
 
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
+
+logger = logging.get_logger(__name__)
 
 # Attention projections and MLPs of every block: the layers that the published third stage adapts.
 LORA_TARGET_MODULES = r"model\.layers\.\d+\.(attention\.[qkvo]_proj|mlp\.fc[12])"
@@ -51,6 +55,10 @@ def add_adapter(
     """
     from peft import get_peft_model
 
+    if getattr(peft_config, "use_dora", False):
+        logger.warning(
+            "The DoRA adapter will be loaded by PEFT alone: merge it, or publish it with `stylevar push --merged`."
+        )
     peft_config = copy.deepcopy(peft_config)
     peft_config.task_type = None
     if isinstance(peft_config.target_modules, str) and peft_config.target_modules.isidentifier():
@@ -67,4 +75,9 @@ def add_adapter(
         return get_peft_model(model, peft_config)
 
 
-__all__ = ["LORA_TARGET_MODULES", "add_adapter"]
+def core_model(model: nn.Module) -> StyleVARForConditionalGeneration:
+    """The model inside an adapter."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+__all__ = ["LORA_TARGET_MODULES", "add_adapter", "core_model"]

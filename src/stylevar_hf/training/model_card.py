@@ -29,6 +29,7 @@ from ..hub.data_sources import find_data_sources
 from ..hub.model_card import CardFacts, make_card
 from ..hub.publishing import push_folder, push_folder_in_background
 from ..hub.results import read_results
+from .lora import core_model
 
 
 _PUSH_OPTIONS = ("license", "license_name", "license_link", "base_model", "merged", "max_shard_size")
@@ -55,7 +56,7 @@ def make_model_card(
     """
     args = trainer.args
     policy = trainer.accelerator.unwrap_model(trainer.model)
-    core = policy.get_base_model() if hasattr(policy, "get_base_model") else policy
+    core = core_model(policy)
     tags = options.get("tags") or []
     repo_id = getattr(trainer, "hub_model_id", None) or args.hub_model_id
     keeper = getattr(trainer, "keeper", None)  # of GRPO: it says what is saved

@@ -46,6 +46,7 @@ from .checkpointing import AtomicCheckpointMixin, check_best_metric, find_resump
 from .distribution import autocast_under_fsdp
 from .ema import EMACallback
 from .initialization import resolve_model
+from .lora import add_adapter, core_model
 from .sft_checks import BATCH_NORMS, check_batch_norm, check_model, check_training_data
 from .sft_config import StyleVARSFTConfig
 from .stream_passes import StreamPassesMixin
@@ -133,15 +134,13 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
             mend = "It takes the options of `TrainingArguments`, with the defaults of StyleVAR."
             raise invalid("args", "a StyleVARSFTConfig", type(args).__name__, mend)
         model, processing_class = resolve_model(model, processing_class, args.model_init_kwargs)
-        core = _core(model)
+        core = core_model(model)
         check_model(model, core, peft_config)
         check_batch_norm(core, args, has_adapter=peft_config is not None or core is not model)
         if processing_class is None:
             size = {"height": core.config.image_size, "width": core.config.image_size}
             processing_class = StyleVARImageProcessor(size=size)
         if peft_config is not None:
-            from .lora import add_adapter
-
             model = add_adapter(model, peft_config, args.seed)
         _freeze(core, args)
         self._frozen_modules = _frozen_modules(core, args)
@@ -449,12 +448,7 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
             model.__class__ = generated
 
     def _unwrapped(self) -> StyleVARForConditionalGeneration:
-        return _core(self.accelerator.unwrap_model(self.model))
-
-
-def _core(model: nn.Module) -> StyleVARForConditionalGeneration:
-    """The model inside an adapter."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+        return core_model(self.accelerator.unwrap_model(self.model))
 
 
 def _freeze(model: StyleVARForConditionalGeneration, args: StyleVARSFTConfig) -> None:
