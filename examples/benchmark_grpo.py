@@ -55,6 +55,7 @@ from transformers.utils import logging
 
 from stylevar_hf import StyleVARConfig, StyleVARForConditionalGeneration, convert_to_original
 from stylevar_hf.benchmark import CLOCKS, Published, make_pair, peak_memory, stopwatch
+from stylevar_hf.commands.models import check_device
 
 
 PARTS = ("rollouts", "old_log_probs", "reference_log_probs", "reward", "update")
@@ -94,8 +95,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("--rows_per_pass must divide --num_generations")
     if args.device != "cpu" and args.clock == "process":
         parser.error("--clock process must come with --device cpu: it counts the seconds of the processor")
-    if args.device == "cuda" and not torch.cuda.is_available():
-        parser.error("--device must be present, but this machine has no cuda: use --device cpu")
+    try:
+        check_device(args.device)
+    except ValueError as error:
+        parser.error(str(error))
     args.device = torch.device(args.device)
     if args.published_code and args.reward != "dreamsim":
         parser.error("--reward must be dreamsim with --published_code, which has no other of ours")

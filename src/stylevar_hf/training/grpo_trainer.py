@@ -59,7 +59,7 @@ from .grpo_checks import (
 )
 from .grpo_config import StyleVARGRPOConfig
 from .grpo_metrics import UpdateSums
-from .initialization import resolve_model
+from .initialization import check_model, resolve_model
 from .iterative_reference import IterativeReferenceCallback
 from .lora import add_adapter, core_model
 from .middle_return import UpdateSchedule, middle_value, scale_gate
@@ -184,14 +184,12 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
             raise invalid("train_dataset", "a data set with content and style", None, "Load one with `load_triplets`.")
         prepare_for_streams(args, [train_dataset, *evaluation.values()])
 
-        # 2. The policy and its reference
+        # 2. The policy
         model, processing_class = resolve_model(model, processing_class, args.model_init_kwargs)
-        if peft_config is not None:
-            if hasattr(model, "peft_config"):
-                mend = "Leave out `peft_config`, or merge the first adapter with `merge_and_unload()`."
-                raise invalid("peft_config", "None for a model that has an adapter", type(peft_config).__name__, mend)
-            model = add_adapter(model, peft_config, args.seed)
         core = core_model(model)
+        check_model(model, core, peft_config)
+        if peft_config is not None:
+            model = add_adapter(model, peft_config, args.seed)
         _check_policy(model, core)
         if args.vmr_scale is not None and not 1 <= args.vmr_scale < core.config.num_scales:
             rule = f"from 1 to {core.config.num_scales - 1}, an index of the model's {core.config.num_scales} scales"

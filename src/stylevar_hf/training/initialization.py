@@ -17,9 +17,10 @@ import math
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 from transformers import AutoConfig, ResNetModel
 from transformers.utils import logging
 
@@ -31,6 +32,9 @@ from ..modeling_stylevar import StyleVARForConditionalGeneration
 from ..modeling_stylevar_vq import StyleVARVQModel
 from ..pipeline_stylevar import HUB_OPTIONS, find_image_processor
 
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
 
 logger = logging.get_logger(__name__)
 
@@ -179,6 +183,16 @@ def resolve_model(
     return model, processing_class
 
 
+def check_model(model: nn.Module, core: nn.Module, peft_config: "PeftConfig | None") -> None:
+    """Refuse another model, and two adapters."""
+    if not isinstance(core, StyleVARForConditionalGeneration):
+        rule = "a StyleVARForConditionalGeneration, or its folder or Hub id"
+        raise invalid("model", rule, type(core).__name__, "A tokenizer is trained by `StyleVARVQTrainer`.")
+    if peft_config is not None and hasattr(model, "peft_config"):
+        mend = "Leave out `peft_config`, or merge the first adapter with `merge_and_unload()`."
+        raise invalid("peft_config", "None for a model that has an adapter", type(peft_config).__name__, mend)
+
+
 def load_tokenizer(name_or_path: str | os.PathLike, patch_nums: Sequence[int] | None = None) -> StyleVARVQModel:
     """
     The tokenizer in a folder or on the Hub: saved alone, or as part of a StyleVAR model. Float32.
@@ -256,6 +270,7 @@ def _load_resnet(name_or_path: str | os.PathLike) -> ResNetModel:
 
 
 __all__ = [
+    "check_model",
     "create_model",
     "load_image_encoders",
     "load_pretrained",

@@ -13,7 +13,7 @@
 # limitations under the License.
 """What a supervised run is refused for, or warned of, before it begins."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import datasets
 from torch import nn
@@ -25,9 +25,6 @@ from ..data.mixing import CurriculumDataset
 from ..modeling_stylevar import StyleVARForConditionalGeneration
 from .sft_config import StyleVARSFTConfig
 
-
-if TYPE_CHECKING:
-    from peft import PeftConfig
 
 logger = logging.get_logger(__name__)
 
@@ -70,16 +67,6 @@ def check_training_data(name: str, dataset: Any, args: StyleVARSFTConfig) -> Non
         )
 
 
-def check_model(model: nn.Module, core: nn.Module, peft_config: "PeftConfig | None") -> None:
-    """Refuse another model, and two adapters."""
-    if not isinstance(core, StyleVARForConditionalGeneration):
-        rule = "a StyleVARForConditionalGeneration, or its folder or Hub id"
-        raise invalid("model", rule, type(core).__name__, "A tokenizer is trained by `StyleVARVQTrainer`.")
-    if peft_config is not None and hasattr(model, "peft_config"):
-        mend = "Leave out `peft_config`, or merge the first adapter with `merge_and_unload()`."
-        raise invalid("peft_config", "None for a model that has an adapter", type(peft_config).__name__, mend)
-
-
 def check_batch_norm(model: StyleVARForConditionalGeneration, args: StyleVARSFTConfig, has_adapter: bool) -> None:
     """Refuse statistics that would be lost, and warn of statistics that were never taken."""
     if has_adapter and args.encoder_batch_norm == "train" and not args.freeze_encoders:
@@ -102,4 +89,4 @@ def _has_statistics(module: nn.Module) -> bool:
     return isinstance(module, BATCH_NORMS) and module.running_mean is not None
 
 
-__all__ = ["BATCH_NORMS", "check_batch_norm", "check_model", "check_training_data"]
+__all__ = ["BATCH_NORMS", "check_batch_norm", "check_training_data"]

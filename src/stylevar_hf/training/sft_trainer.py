@@ -45,9 +45,9 @@ from .callbacks import FiniteLossGuard, SampleGridCallback, ScaleMeter, first_ro
 from .checkpointing import AtomicCheckpointMixin, check_best_metric, find_resumption
 from .distribution import autocast_under_fsdp
 from .ema import EMACallback
-from .initialization import resolve_model
+from .initialization import check_model, resolve_model
 from .lora import add_adapter, core_model
-from .sft_checks import BATCH_NORMS, check_batch_norm, check_model, check_training_data
+from .sft_checks import BATCH_NORMS, check_batch_norm, check_training_data
 from .sft_config import StyleVARSFTConfig
 from .stream_passes import StreamPassesMixin
 
