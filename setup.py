@@ -40,6 +40,8 @@ CORE = [
 
 IMAGES = ["scikit-image>=0.26,<0.27", "scipy>=1.17,<2"]  # procedural triplets and measures
 
+SERVE = ["fastapi>=0.165,<1", "uvicorn>=0.54,<1", "python-multipart>=0.0.34,<1", "prometheus-client>=0.26,<1"]
+
 EXTRAS = {
     "train": ["accelerate>=1.15,<2", "trl>=1.15,<1.17", "peft>=0.21,<0.22", "datasets>=5.2,<6", *IMAGES],
     "eval": [
@@ -54,6 +56,7 @@ EXTRAS = {
         "matplotlib>=3.11,<4",
     ],
     "demo": ["gradio>=6.31,<7"],
+    "serve": SERVE,
     "quality": ["ruff>=0.17.6,<0.18", "pre-commit>=4.7,<5"],
     "test": [
         "pytest>=9.2,<10",
@@ -66,6 +69,8 @@ EXTRAS = {
         "lpips>=0.1.4,<0.2",
         "matplotlib>=3.11,<4",
         "peft>=0.21,<0.22",
+        "openai>=3.57,<4",  # the client that the server is tested with
+        *SERVE,
         "torch-fidelity>=0.4,<0.5",
         "torchmetrics>=1.9,<2",
         "torchvision>=0.29,<0.30",  # the reference that resizing and ResNet-18 are compared with

@@ -24,7 +24,7 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import benchmark, convert, data, demo, download_dreamsim, evaluate, push, stylize
+from .commands import benchmark, convert, data, demo, download_dreamsim, evaluate, push, serve, stylize
 from .commands.base import EXIT_BAD_INPUT, report_error
 
 
@@ -35,6 +35,7 @@ COMMANDS = (
     benchmark.COMMAND,
     data.COMMAND,
     demo.COMMAND,
+    serve.COMMAND,
     download_dreamsim.COMMAND,
     push.COMMAND,
 )

@@ -15,9 +15,11 @@
 
 import json
 import math
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import PIL.Image
 from PIL.PngImagePlugin import PngInfo
@@ -34,38 +36,45 @@ MAX_SIDE = 10_000
 SHOWN_SIDE = 640
 
 
-def read_picture(path: str | None, name: str) -> PIL.Image.Image:
+def read_picture(
+    source: str | BinaryIO | None,
+    name: str,
+    max_megabytes: float = MAX_FILE_MEGABYTES,
+    max_pixels: int = MAX_PIXELS,
+) -> PIL.Image.Image:
     """
-    Reads an uploaded picture. Its size is checked before anything is decoded.
+    Reads a picture that somebody sent. Its size is checked before anything is decoded.
 
     Args:
-        path (`str`, *optional*): The file; `None` if there is none.
+        source (`str` or `BinaryIO`, *optional*): The file, by its path or open; `None` if there is none.
         name (`str`): What messages call it, `"content"` or `"style"`.
+        max_megabytes (`float`, *optional*, defaults to 10): Largest file.
+        max_pixels (`int`, *optional*, defaults to 24000000): Largest picture.
 
     Returns:
         `PIL.Image.Image`: Upright, 8-bit RGB.
 
     Raises:
-        ValueError: One sentence for the page, without names of files, if there is no picture or it is refused.
+        ValueError: One sentence for whoever sent it, without names of files, if there is no picture or it is refused.
     """
-    if path is None:
+    if source is None:
         raise ValueError(f"Add a {name} picture first.")
-    size = Path(path).stat().st_size
+    size = Path(source).stat().st_size if isinstance(source, str) else source.seek(0, os.SEEK_END)
     if size == 0:
         raise ValueError(f"The {name} file is empty. Choose another one.")
-    if size > MAX_FILE_MEGABYTES * 2**20:
-        raise ValueError(f"The {name} file is larger than {MAX_FILE_MEGABYTES} MB. Shrink it first.")
+    if size > max_megabytes * 2**20:
+        raise ValueError(f"The {name} file is larger than {max_megabytes:g} MB. Shrink it first.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # our own limit is lower
         try:
-            image = PIL.Image.open(path, formats=FORMATS)
+            image = PIL.Image.open(source, formats=FORMATS)
         except PIL.Image.DecompressionBombError as error:
-            raise _too_large(name) from error
+            raise _too_large(name, max_pixels) from error
         except Exception as error:  # Pillow's decoders raise whatever they trip over
             raise ValueError(f"The {name} file is not a picture that can be read. Use JPEG, PNG or WebP.") from error
         with image:
-            if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
-                raise _too_large(name, image.size)
+            if image.width * image.height > max_pixels or max(image.size) > MAX_SIDE:
+                raise _too_large(name, max_pixels, image.size)
             try:
                 animated = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
             except Exception as error:
@@ -73,15 +82,15 @@ def read_picture(path: str | None, name: str) -> PIL.Image.Image:
             if animated:
                 raise ValueError(f"The {name} picture is animated. Save one of its frames and use that.")
             try:
-                return load_image(image, name)
+                return load_image(image, name, max_image_pixels=max_pixels)
             except ValueError as error:
                 raise _damaged(name) from error
 
 
-def _too_large(name: str, size: tuple[int, int] | None = None) -> ValueError:
+def _too_large(name: str, max_pixels: int, size: tuple[int, int] | None = None) -> ValueError:
     found = f" ({size[0]:,} x {size[1]:,} pixels)" if size else ""
     return ValueError(
-        f"The {name} picture is too large{found}: at most {MAX_PIXELS // 10**6} million pixels and {MAX_SIDE:,} "
+        f"The {name} picture is too large{found}: at most {max_pixels / 10**6:g} million pixels and {MAX_SIDE:,} "
         "on a side. Shrink it first."
     )
 
