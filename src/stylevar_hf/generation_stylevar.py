@@ -21,7 +21,7 @@ of pair `i`), `T` tokens of the current scale, `L` tokens of all scales, `V` cod
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from numbers import Integral
+from numbers import Integral, Real
 
 import torch
 from transformers import GenerationConfig, GenerationMixin
@@ -40,18 +40,28 @@ class StyleVARReference(ModelOutput):
     """
     Everything that generation needs of a content or a style image; encode once, use often.
 
+    As a style it may also stand for `n` styles at once ([`blend_references`]). Their answers are blended in every
+    block with one weight per style and token, and so is what they modulate: `sum_i w_i Attn(Q=style_i)`,
+    `sum_i w_i m_i`.
+
     Args:
-        embedding (`torch.FloatTensor` of shape `(B, D)`):
+        embedding (`torch.FloatTensor` of shape `(B, D)`; of several styles `(B, n, D)`):
             The whole image as one vector.
-        features (`torch.FloatTensor` of shape `(B, L, latent_channels)`):
+        features (`torch.FloatTensor` of shape `(B, L, latent_channels)`; of several styles `(B, n, L, ...)`):
             The image's VQ features at each scale.
-        codes (`torch.LongTensor` of shape `(B, L)`):
+        codes (`torch.LongTensor` of shape `(B, L)`; of several styles `(B, n, L)`):
             The image's VQ codes.
+        weights (`torch.FloatTensor` of shape `(B, n, L)`, *optional*):
+            Share of each of several styles at each token, not negative, summing to 1.
+        masks (`torch.FloatTensor` of shape `(B, n, height, width)`, *optional*):
+            Where each of several styles counts, times its weight; for the pipeline, which lays them over the content.
     """
 
     embedding: torch.FloatTensor | None = None
     features: torch.FloatTensor | None = None
     codes: torch.LongTensor | None = None
+    weights: torch.FloatTensor | None = None
+    masks: torch.FloatTensor | None = None
 
     def select(self, indices: Sequence[int]) -> "StyleVARReference":
         """The reference made of the given rows, in the given order; rows may be repeated."""
@@ -334,7 +344,11 @@ def uniform(
 
 
 def legacy_attention_bias(
-    start: int, end: int, device: torch.device | None = None, dtype: torch.dtype = torch.float32
+    start: int,
+    end: int,
+    device: torch.device | None = None,
+    dtype: torch.dtype = torch.float32,
+    num_guides: int = 2,
 ) -> torch.Tensor:
     """
     What the published cached inference does to the attention of the scale from token `start` to `end`: it stores every
@@ -342,10 +356,11 @@ def legacy_attention_bias(
     current ones once, which is `log 2` on the former; for the content query all are doubled, which cancels.
 
     Returns:
-        `torch.Tensor` of shape `(1, 1, 2 * (end - start), end)`: added to the attention scores, style rows first.
+        `torch.Tensor` of shape `(1, 1, num_guides * (end - start), end)`: added to the attention scores, style rows
+        first.
     """
-    bias = torch.zeros(2, end - start, end, device=device, dtype=dtype)
-    bias[0, :, :start] = math.log(2.0)
+    bias = torch.zeros(num_guides, end - start, end, device=device, dtype=dtype)
+    bias[:-1, :, :start] = math.log(2.0)
     return bias.flatten(0, 1)[None, None]
 
 
@@ -371,6 +386,9 @@ class StyleVARGenerationMixin(GenerationMixin):
         prefix_codes: torch.LongTensor | None = None,
         callback_on_scale_end: Callable[[StyleVARScaleState], None] | None = None,
         output_logits: bool = False,
+        painted_tokens: torch.BoolTensor | None = None,
+        previous_codes: torch.LongTensor | None = None,
+        steadiness: float = 0.0,
     ) -> StyleVARGenerateOutput:
         r"""
         Stylise: predict the target's codes scale by scale, all tokens of a scale at once (arXiv 2604.21052).
@@ -398,8 +416,9 @@ class StyleVARGenerationMixin(GenerationMixin):
                 Sample from the smallest set of codes whose probability exceeds this, in (0, 1].
             temperature (`float`, *optional*):
                 Divides the logits before the filters; positive.
-            style_strength (`float` or sequence of `B` floats, *optional*, defaults to 0.0):
-                In [-1, 1]: shifts every alpha by half of it (clamped to [0.01, 0.99]), towards the style if positive.
+            style_strength (`float`, sequence of `B` floats, or tensor of shape `(1 or B, L)`, *optional*):
+                In [-1, 1], of the pair or of each token: shifts every alpha by half of it (clamped to [0.01, 0.99]),
+                towards the style if positive.
             num_return_sequences (`int`, *optional*):
                 Images per pair, one unless `generation_config` says otherwise; the pair is encoded once.
             generator (`torch.Generator` or sequence of `B * num_return_sequences` of them, *optional*):
@@ -410,6 +429,13 @@ class StyleVARGenerationMixin(GenerationMixin):
                 Called after each scale, for progress or previews.
             output_logits (`bool`, *optional*, defaults to `False`):
                 Return the logits of all tokens.
+            painted_tokens (`torch.BoolTensor` of shape `(B, L)`, *optional*):
+                Which tokens to generate. The others take the codes that bring the picture closest to the content
+                there, `nearest(area(f_content - f_hat))`, and are context for those that are generated.
+            previous_codes (`torch.LongTensor` of shape `(B * num_return_sequences, L)`, *optional*):
+                Codes of the frame before, for film.
+            steadiness (`float`, *optional*, defaults to 0.0):
+                In [0, 1]: a token keeps its previous code `c` where `p(c) >= (1 - steadiness) max p`. 0 keeps none.
 
         Returns:
             [`StyleVARGenerateOutput`]
@@ -429,12 +455,14 @@ class StyleVARGenerationMixin(GenerationMixin):
         _check_generators(generator, batch_size * num_return_sequences)
         prefix_length = self._check_prefix(prefix_codes, batch_size * num_return_sequences)
         blend_alphas = self.model.get_blend_alphas(style_strength, batch_size, torch.device("cpu"))
+        self._check_held(painted_tokens, batch_size, previous_codes, batch_size * num_return_sequences, steadiness)
 
         # 2. Encode each image once
         content = self.encode_content(content_pixel_values) if content is None else content
         style = self.encode_style(style_pixel_values) if style is None else style
         blend_alphas = blend_alphas.to(content.embedding.device)
         guides = self.model.embed_guides(style.features, content.features)
+        hold = _HeldCodes(self.vq_model, content, num_return_sequences, painted_tokens, previous_codes, steadiness)
 
         # 3. Generate scale by scale
         cache = StyleVARCache(self.config)
@@ -442,9 +470,16 @@ class StyleVARGenerationMixin(GenerationMixin):
         latents, sequences, all_logits, finite = 0.0, [], [], True
         for scale_index, (start, end) in enumerate(self.config.vq_config.scale_boundaries):
             legacy = self.config.legacy_kv_duplication
-            mask = legacy_attention_bias(start, end, guides.device, guides.dtype) if legacy else None
+            num_guides = guides.shape[1]
+            mask = legacy_attention_bias(start, end, guides.device, guides.dtype, num_guides) if legacy else None
             hidden_states = self.model.run_layers(
-                hidden_states, guides[:, :, start:end], style.embedding, blend_alphas[:, start:end], mask, cache
+                hidden_states,
+                guides[:, :, start:end],
+                style.embedding,
+                blend_alphas[:, start:end],
+                mask,
+                cache,
+                None if style.weights is None else style.weights[:, :, start:end],
             )
             logits = self.get_logits(hidden_states)
             finite = finite & logits.isfinite().all()
@@ -452,6 +487,7 @@ class StyleVARGenerationMixin(GenerationMixin):
                 codes = prefix_codes[:, start:end].to(logits.device)
             else:
                 codes = self._choose_codes(logits, do_sample, top_k, top_p, temperature, generator)
+                codes = hold(codes, logits, latents, scale_index)
             latents = latents + self.vq_model.quantizer.lift(codes, scale_index)
             sequences.append(codes)
             if output_logits:
@@ -497,6 +533,32 @@ class StyleVARGenerationMixin(GenerationMixin):
             )
         return prefix_codes.shape[1]
 
+    def _check_held(
+        self,
+        painted_tokens: torch.BoolTensor | None,
+        batch_size: int,
+        previous_codes: torch.LongTensor | None,
+        num_images: int,
+        steadiness: float,
+    ) -> None:
+        shape = (batch_size, self.config.sequence_length)
+        if painted_tokens is not None and (painted_tokens.dtype != torch.bool or painted_tokens.shape != shape):
+            raise ValueError(
+                f"`painted_tokens` must be a boolean tensor of shape {shape}, but got {painted_tokens.dtype} of shape "
+                f"{tuple(painted_tokens.shape)}. Give one row per pair."
+            )
+        if not isinstance(steadiness, Real) or not 0 <= steadiness <= 1:
+            raise ValueError(
+                f"`steadiness` must be in [0, 1], but got {steadiness!r}. 0 keeps no code of the frame before."
+            )
+        if previous_codes is not None:
+            self.vq_model.check_codes("previous_codes", previous_codes)
+            if len(previous_codes) != num_images:
+                raise ValueError(
+                    f"`previous_codes` must have one row per image ({num_images}), but got {len(previous_codes)}. "
+                    "Pass the `sequences` of the frame before."
+                )
+
     def _choose_codes(
         self,
         logits: torch.Tensor,
@@ -511,6 +573,49 @@ class StyleVARGenerationMixin(GenerationMixin):
         if temperature is not None and temperature != 1.0:
             logits = logits / temperature
         return sample_codes(filter_logits(logits, top_k, top_p), generator)
+
+
+class _HeldCodes:
+    """Tokens that are not free: those outside of the painted part, and those that stay as in the frame before."""
+
+    def __init__(
+        self,
+        vq_model: StyleVARVQModel,
+        content: StyleVARReference,
+        repeats: int,
+        painted_tokens: torch.BoolTensor | None,
+        previous_codes: torch.LongTensor | None,
+        steadiness: float,
+    ):
+        self.quantizer = vq_model.quantizer
+        self.painted_tokens = self.content_latents = self.previous_codes = None
+        device = content.codes.device
+        if painted_tokens is not None:
+            self.painted_tokens = painted_tokens.to(device).repeat_interleave(repeats, dim=0)
+            self.content_latents = self.quantizer.accumulate(content.codes)[-1].repeat_interleave(repeats, dim=0)
+        if previous_codes is not None and steadiness > 0:
+            self.previous_codes = previous_codes.to(device)
+        self.steadiness = steadiness
+
+    def __call__(
+        self, codes: torch.LongTensor, logits: torch.Tensor, latents: torch.Tensor | float, scale_index: int
+    ) -> torch.LongTensor:
+        """The codes `(N, T)` of a scale with the held ones in place, given what the coarser ones stand for."""
+        start, end = self.quantizer.scale_boundaries[scale_index]
+        if self.previous_codes is not None:
+            previous = self.previous_codes[:, start:end]
+            codes = torch.where(is_near_best(logits, previous, self.steadiness), previous, codes)
+        if self.painted_tokens is not None:
+            of_content = self.quantizer.residual_codes(self.content_latents - latents, scale_index)
+            codes = torch.where(self.painted_tokens[:, start:end], codes, of_content)
+        return codes
+
+
+def is_near_best(logits: torch.Tensor, codes: torch.LongTensor, steadiness: float) -> torch.BoolTensor:
+    """Where `p(code) >= (1 - steadiness) max p`, for logits `(N, T, V)` and codes `(N, T)`: `(N, T)`."""
+    of_codes = logits.gather(-1, codes.unsqueeze(-1)).squeeze(-1)
+    distance = -math.log1p(-steadiness) if steadiness < 1 else math.inf
+    return of_codes >= logits.amax(dim=-1) - distance
 
 
 def _setting(

@@ -223,7 +223,7 @@ def _to_uint8(values: np.ndarray, name: str) -> np.ndarray:
     return np.floor(values.astype(np.float64).clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _fitted_size(height: int, width: int, target: tuple[int, int], resize_mode: str) -> tuple[int, int]:
+def fitted_size(height: int, width: int, target: tuple[int, int], resize_mode: str) -> tuple[int, int]:
     """Height and width to which `resize_mode` scales an image before it crops or pads it to `target`."""
     target_height, target_width = target
     if resize_mode == "stretch":
@@ -394,7 +394,7 @@ class StyleVARImageProcessor(PilBackend):
     ) -> np.ndarray:
         """Brings a uint8 image of shape (3, height, width) to `size` in the way of `resize_mode`."""
         target = (size.height, size.width)
-        height, width = _fitted_size(*image.shape[1:], target, resize_mode)
+        height, width = fitted_size(*image.shape[1:], target, resize_mode)
         _check_pixels(height, width, f"images resized for resize_mode={resize_mode!r}", max_image_pixels)
         image = self.resize(image, SizeDict(height=height, width=width), resample=resample)
         if resize_mode == "center_crop":
@@ -488,7 +488,7 @@ class StyleVARImageProcessor(PilBackend):
         if content_size is not None:
             target = (image.height, image.width)
             if self.resize_mode == "pad":
-                height, width = _fitted_size(*content_size, target, "pad")
+                height, width = fitted_size(*content_size, target, "pad")
                 top, left = (target[0] - height) // 2, (target[1] - width) // 2
                 image = image.crop((left, top, left + width, top + height))
             elif self.resize_mode == "center_crop":

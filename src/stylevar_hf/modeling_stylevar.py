@@ -152,7 +152,8 @@ class StyleVARBlendedCrossAttention(nn.Module):
     Blended cross-attention (arXiv 2604.21052): `alpha Attn(Q=style) + (1 - alpha) Attn(Q=content)` over the target's
     keys and values. Queries and keys have unit length; one learned temperature per head, at most 100.
 
-    Both queries attend in one call, and are blended before the output projection (the same, at half the work).
+    All queries attend in one call, and are blended before the output projection (the same, at half the work). Several
+    styles are blended likewise, with one weight per style and token: `Attn(Q=style) = sum_i w_i Attn(Q=style_i)`.
     """
 
     def __init__(self, config: StyleVARConfig):
@@ -173,19 +174,23 @@ class StyleVARBlendedCrossAttention(nn.Module):
         blend_alphas: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         cache: StyleVARLayerCache | None = None,
+        style_weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """
         Args:
             hidden_states (`torch.FloatTensor` of shape `(N, T, D)`):
                 The target's normed hidden states; they give keys and values.
-            guides (`torch.FloatTensor` of shape `(B, 2, T, D)`):
-                The normed tokens of style (0) and content (1); they give the queries, once for all targets of a pair.
+            guides (`torch.FloatTensor` of shape `(B, n + 1, T, D)`):
+                The normed tokens of the `n` styles, one as a rule, and then of the content; they give the queries,
+                once for all targets of a pair.
             blend_alphas (`torch.FloatTensor` of shape `(1 or B, T, 1)`):
                 Share of the style's answer.
-            attention_mask (`torch.FloatTensor` of shape `(1, 1, 2 * T, S)`, *optional*):
+            attention_mask (`torch.FloatTensor` of shape `(1, 1, (n + 1) * T, S)`, *optional*):
                 Added to the scores, style rows first.
             cache ([`StyleVARLayerCache`], *optional*):
                 Earlier keys and values; this call's are appended.
+            style_weights (`torch.FloatTensor` of shape `(B, n, T)`, *optional*):
+                Share of each of several styles at each token, summing to 1.
 
         Returns:
             `torch.FloatTensor` of shape `(N, T, D)`
@@ -193,7 +198,8 @@ class StyleVARBlendedCrossAttention(nn.Module):
         num_targets, length, width = hidden_states.shape
         repeats = num_targets // guides.shape[0]
 
-        query = self.q_proj(guides).view(guides.shape[0], 2 * length, -1, self.head_dim).transpose(1, 2)
+        num_guides = guides.shape[1]
+        query = self.q_proj(guides).view(guides.shape[0], num_guides * length, -1, self.head_dim).transpose(1, 2)
         key = self.k_proj(hidden_states).view(num_targets, length, -1, self.head_dim).transpose(1, 2)
         value = self.v_proj(hidden_states).view(num_targets, length, -1, self.head_dim).transpose(1, 2)
         temperature = self.logit_scale.clamp(max=MAX_LOGIT_SCALE).exp().to(query.dtype)
@@ -207,7 +213,13 @@ class StyleVARBlendedCrossAttention(nn.Module):
             self.config._attn_implementation, eager_attention_forward
         )
         answers, _ = attend(self, query, key, value, attention_mask, scaling=1.0, dropout=0.0, is_causal=False)
-        by_style, by_content = answers.reshape(num_targets, 2, length, width).unbind(dim=1)
+        answers = answers.reshape(num_targets, num_guides, length, width)
+        by_content = answers[:, -1]
+        if style_weights is None:
+            by_style = answers[:, 0]
+        else:
+            shares = _repeat(style_weights, repeats).unsqueeze(-1).to(answers.dtype)
+            by_style = (shares * answers[:, :-1]).sum(dim=1)
         return self.o_proj(torch.lerp(by_content, by_style, _repeat(blend_alphas, repeats).to(answers.dtype)))
 
 
@@ -229,7 +241,8 @@ class StyleVARLayer(GradientCheckpointingLayer):
     One block: blended cross-attention and an MLP, each behind a norm modulated and a branch gated by the style.
 
     `x <- x + gate_1 BlendedAttention(m_1(guides), m_1(x))`, then `x <- x + gate_2 MLP(m_2(x))`, with
-    `m_i(z) = LayerNorm(z) (1 + scale_i) + shift_i`. The guides stay as they are through all blocks.
+    `m_i(z) = LayerNorm(z) (1 + scale_i) + shift_i`. The guides stay as they are through all blocks. Of several styles,
+    gates, scales and shifts are the weighted mean at each token; the tokens of each style pass its own norm.
     """
 
     def __init__(self, config: StyleVARConfig, layer_index: int):
@@ -248,16 +261,18 @@ class StyleVARLayer(GradientCheckpointingLayer):
         blend_alphas: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         cache: StyleVARLayerCache | None = None,
+        style_weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """
         Args:
             hidden_states (`torch.FloatTensor` of shape `(N, T, D)`):
                 The target's hidden states.
-            guides (`torch.FloatTensor` of shape `(B, 2, T, D)`):
-                Style (0) and content (1) tokens after LayerNorm, which is the same in every block.
-            style_embedding (`torch.FloatTensor` of shape `(B, D)`):
-                The style image as one vector.
-            blend_alphas, attention_mask, cache:
+            guides (`torch.FloatTensor` of shape `(B, n + 1, T, D)`):
+                Tokens of the styles, one as a rule, and of the content after LayerNorm, which is the same in every
+                block.
+            style_embedding (`torch.FloatTensor` of shape `(B, D)`, or `(B, n, D)` with `style_weights`):
+                Each style image as one vector.
+            blend_alphas, attention_mask, cache, style_weights:
                 See [`StyleVARBlendedCrossAttention`]. The cache also keeps the modulation.
 
         Returns:
@@ -270,8 +285,11 @@ class StyleVARLayer(GradientCheckpointingLayer):
             modulation = self.modulation(F.silu(style_embedding)).unflatten(-1, (-1, style_embedding.shape[-1]))
         if cache is not None:
             cache.modulation = modulation
-        _, _, guide_scale, _, guide_shift, _ = modulation[:, None, :, None].unbind(dim=2)  # each (B, 1, 1, D)
-        vectors = _repeat(modulation, repeats).unsqueeze(2).unbind(dim=1)  # each (N, 1, D)
+        guide_modulation, modulation = _blend_modulation(modulation, style_weights)
+        _, _, guide_scale, _, guide_shift, _ = guide_modulation.unbind(
+            dim=2
+        )  # each (B, 1, 1, D) if there is one style
+        vectors = _repeat(modulation, repeats).unbind(dim=1)  # each (N, 1, D) if there is one style
         gate_1, gate_2, scale_1, scale_2, shift_1, shift_2 = vectors
 
         branch = self.attention(
@@ -280,6 +298,7 @@ class StyleVARLayer(GradientCheckpointingLayer):
             blend_alphas,
             attention_mask,
             cache,
+            style_weights,
         )
         hidden_states = hidden_states.addcmul(
             branch, drop_path(gate_1, num_targets, self.drop_path_rate, self.training)
@@ -297,7 +316,11 @@ class StyleVARFinalNorm(nn.Module):
         self.modulation = StyleVARModulation(config.hidden_size, num_vectors=2)
 
     def forward(
-        self, hidden_states: torch.Tensor, style_embedding: torch.Tensor, cache: StyleVARCache | None = None
+        self,
+        hidden_states: torch.Tensor,
+        style_embedding: torch.Tensor,
+        cache: StyleVARCache | None = None,
+        style_weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
         repeats = hidden_states.shape[0] // style_embedding.shape[0]
         modulation = None if cache is None else cache.final_modulation
@@ -305,8 +328,32 @@ class StyleVARFinalNorm(nn.Module):
             modulation = self.modulation(F.silu(style_embedding)).unflatten(-1, (-1, style_embedding.shape[-1]))
         if cache is not None:
             cache.final_modulation = modulation
-        scale, shift = _repeat(modulation, repeats).unsqueeze(2).unbind(dim=1)
+        _, modulation = _blend_modulation(modulation, style_weights)
+        scale, shift = _repeat(modulation, repeats).unbind(dim=1)
         return modulate(self.norm(hidden_states), scale, shift)
+
+
+def _blend_modulation(
+    modulation: torch.Tensor, style_weights: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    The `v` vectors that modulate the guides and those that modulate the target.
+
+    Args:
+        modulation (`torch.FloatTensor` of shape `(B, v, D)`, or `(B, n, v, D)` with `style_weights`):
+            Of each style.
+        style_weights (`torch.FloatTensor` of shape `(B, n, T)`, *optional*):
+            Share of each style at each token.
+
+    Returns:
+        Two `torch.FloatTensor`: `(B, 1, v, 1, D)` and `(B, v, 1, D)` of a single style; else `(B, n + 1, v, T, D)`, of
+        each style its own and of the content the weighted mean `sum_i w_i m_i`, and `(B, v, T, D)`, that mean.
+    """
+    if style_weights is None:
+        return modulation[:, None, :, None], modulation.unsqueeze(2)
+    mean = torch.einsum("bnvd,bnt->bvtd", modulation, style_weights.to(modulation.dtype))
+    own = modulation.unsqueeze(3).expand(-1, -1, -1, style_weights.shape[2], -1)
+    return torch.cat([own, mean.unsqueeze(1)], dim=1), mean
 
 
 def _repeat(per_pair: torch.Tensor, repeats: int) -> torch.Tensor:
@@ -392,8 +439,12 @@ class StyleVARModel(StyleVARPreTrainedModel):
         return self.image_projection(pooled.flatten(1))
 
     def embed_guides(self, style_features: torch.Tensor, content_features: torch.Tensor) -> torch.Tensor:
-        """VQ features `(B, L, C)` of style and content to the normed guide tokens `(B, 2, L, D)` of every block."""
-        features = torch.stack([style_features, content_features], dim=1)
+        """
+        VQ features `(B, L, C)` of style and content to the normed guide tokens `(B, 2, L, D)` of every block. Of `n`
+        styles, `(B, n, L, C)`, to `(B, n + 1, L, D)`.
+        """
+        styles = style_features.unsqueeze(1) if style_features.ndim == 3 else style_features
+        features = torch.cat([styles, content_features.unsqueeze(1)], dim=1)
         return self.guide_norm(self.embed_tokens(features))
 
     def embed_start(self, content_embedding: torch.Tensor) -> torch.Tensor:
@@ -427,8 +478,9 @@ class StyleVARModel(StyleVARPreTrainedModel):
         Share of the style query at each token.
 
         Args:
-            style_strength (`float` or sequence of `B` floats, *optional*, defaults to 0.0):
-                In [-1, 1]: shifts every alpha by half of it, clamped to [0.01, 0.99]; 0 leaves them as they are.
+            style_strength (`float`, sequence of `B` floats, or tensor of shape `(1 or B, L)`, *optional*):
+                In [-1, 1], of the pair or of each token: shifts every alpha by half of it, clamped to [0.01, 0.99]; 0
+                leaves it as it is.
             batch_size (`int`, *optional*, defaults to 1):
                 `B`, to check `style_strength` against.
             device (`torch.device`, *optional*):
@@ -448,7 +500,14 @@ class StyleVARModel(StyleVARPreTrainedModel):
             raise ValueError(
                 f"`style_strength` must be one number or one per pair, but got {style_strength!r}. 0 is as trained."
             ) from error
-        if strength.ndim > 1 or strength.numel() not in (1, batch_size):
+        length = self.config.sequence_length
+        per_token = strength.ndim == 2
+        if per_token and (strength.shape[1] != length or len(strength) not in (1, batch_size)):
+            raise ValueError(
+                f"`style_strength` must be of shape (1 or {batch_size}, {length}) if it is given for each token, but "
+                f"got {tuple(strength.shape)}. Pass a float, or a list as long as the batch."
+            )
+        if not per_token and (strength.ndim > 1 or strength.numel() not in (1, batch_size)):
             raise ValueError(
                 f"`style_strength` must be one number or one per pair ({batch_size}), but got {strength.numel()}. "
                 "Pass a float, or a list as long as the batch."
@@ -457,14 +516,14 @@ class StyleVARModel(StyleVARPreTrainedModel):
             raise ValueError(
                 f"`style_strength` must be in [-1, 1], but got {style_strength}. 1 is all style, -1 is all content."
             )
-        alphas = torch.tensor(self.config.blend_alphas, dtype=torch.float32, device="cpu").unsqueeze(0)
-        strength = strength.reshape(-1, 1)
+        alphas = torch.tensor(self.config.blend_alphas, dtype=torch.float32, device="cpu")
+        alphas = alphas[self._token_scales(alphas.device)]
+        strength = strength if per_token else strength.reshape(-1, 1)
         shifted = torch.where(strength == 0, alphas, (alphas + 0.5 * strength).clamp(0.01, 0.99))
         if self.training and self.config.alpha_jitter > 0:
             shift = torch.empty(1, device="cpu").uniform_(-self.config.alpha_jitter, self.config.alpha_jitter)
             shifted = (shifted + shift).clamp(0.01, 0.99)
-        device = self.device if device is None else device
-        return shifted.to(device)[:, self._token_scales(device), None]
+        return shifted.to(self.device if device is None else device).unsqueeze(-1)
 
     def run_layers(
         self,
@@ -474,6 +533,7 @@ class StyleVARModel(StyleVARPreTrainedModel):
         blend_alphas: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         cache: StyleVARCache | None = None,
+        style_weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """
         All blocks and the final norm, for one scale with a cache or for all scales with a mask.
@@ -481,24 +541,28 @@ class StyleVARModel(StyleVARPreTrainedModel):
         Args:
             hidden_states (`torch.FloatTensor` of shape `(N, T, D)`):
                 Inputs of the target's tokens.
-            guides (`torch.FloatTensor` of shape `(B, 2, T, D)`):
+            guides (`torch.FloatTensor` of shape `(B, n + 1, T, D)`):
                 Guide tokens of the same positions, from [`~StyleVARModel.embed_guides`].
-            style_embedding (`torch.FloatTensor` of shape `(B, D)`):
+            style_embedding (`torch.FloatTensor` of shape `(B, D)`, or `(B, n, D)` with `style_weights`):
                 From [`~StyleVARModel.embed_style`].
             blend_alphas (`torch.FloatTensor` of shape `(1 or B, T, 1)`):
                 From [`~StyleVARModel.get_blend_alphas`].
-            attention_mask (`torch.FloatTensor` of shape `(1, 1, 2 * T, S)`, *optional*):
+            attention_mask (`torch.FloatTensor` of shape `(1, 1, (n + 1) * T, S)`, *optional*):
                 Added to the attention scores, style rows first.
             cache ([`StyleVARCache`], *optional*):
                 Keys and values of the scales before.
+            style_weights (`torch.FloatTensor` of shape `(B, n, T)`, *optional*):
+                Share of each of several styles at each token; see [`StyleVARReference`].
 
         Returns:
             `torch.FloatTensor` of shape `(N, T, D)`
         """
         for index, layer in enumerate(self.layers):
             layer_cache = None if cache is None else cache.layers[index]
-            hidden_states = layer(hidden_states, guides, style_embedding, blend_alphas, attention_mask, layer_cache)
-        return self.norm(hidden_states, style_embedding, cache)
+            hidden_states = layer(
+                hidden_states, guides, style_embedding, blend_alphas, attention_mask, layer_cache, style_weights
+            )
+        return self.norm(hidden_states, style_embedding, cache, style_weights)
 
     def forward(
         self,
@@ -510,6 +574,7 @@ class StyleVARModel(StyleVARPreTrainedModel):
         style_strength: float | Sequence[float] | torch.Tensor = 0.0,
         content_embedding: torch.Tensor | None = None,
         style_embedding: torch.Tensor | None = None,
+        style_weights: torch.Tensor | None = None,
     ) -> StyleVARModelOutput:
         """
         Teacher-forced pass over all scales at once.
@@ -521,16 +586,18 @@ class StyleVARModel(StyleVARPreTrainedModel):
                 Style images in [-1, 1]. Not read if `style_embedding` is given.
             content_features (`torch.FloatTensor` of shape `(B, L, C)`):
                 [`~StyleVARVQModel.cumulative_features`] of the content.
-            style_features (`torch.FloatTensor` of shape `(B, L, C)`):
+            style_features (`torch.FloatTensor` of shape `(B, L, C)`, or `(B, n, L, C)` with `style_weights`):
                 [`~StyleVARVQModel.cumulative_features`] of the style.
             target_features (`torch.FloatTensor` of shape `(N, L - patch_nums[0] ** 2, C)`):
                 [`~StyleVARVQModel.next_scale_features`] of the targets; `N` is a multiple of `B`.
-            style_strength (`float` or sequence of `B` floats, *optional*, defaults to 0.0):
+            style_strength (`float`, sequence of `B` floats, or tensor of shape `(1 or B, L)`, *optional*):
                 In [-1, 1]: shifts every alpha by half of it.
             content_embedding (`torch.FloatTensor` of shape `(B, D)`, *optional*):
                 From [`~StyleVARModel.embed_content`], when known.
-            style_embedding (`torch.FloatTensor` of shape `(B, D)`, *optional*):
+            style_embedding (`torch.FloatTensor` of shape `(B, D)`, or `(B, n, D)` with `style_weights`, *optional*):
                 From [`~StyleVARModel.embed_style`], when known.
+            style_weights (`torch.FloatTensor` of shape `(B, n, L)`, *optional*):
+                Share of each of several styles at each token; see [`StyleVARReference`].
 
         Returns:
             [`StyleVARModelOutput`]
@@ -542,21 +609,23 @@ class StyleVARModel(StyleVARPreTrainedModel):
         repeats = target_features.shape[0] // content_embedding.shape[0]
         start = self.embed_start(content_embedding).repeat_interleave(repeats, dim=0)
         hidden_states = torch.cat([start, self.embed_tokens(target_features, start.shape[1])], dim=1)
+        guides = self.embed_guides(style_features, content_features)
         last_hidden_state = self.run_layers(
             hidden_states,
-            self.embed_guides(style_features, content_features),
+            guides,
             style_embedding,
             self.get_blend_alphas(style_strength, len(content_embedding), hidden_states.device),
-            self._block_causal_mask(hidden_states.dtype, hidden_states.device),
+            self._block_causal_mask(hidden_states.dtype, hidden_states.device, guides.shape[1]),
+            style_weights=style_weights,
         )
         return StyleVARModelOutput(last_hidden_state, content_embedding, style_embedding)
 
-    def _block_causal_mask(self, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-        """A token sees its own scale and the coarser ones: `(1, 1, 2L, L)`, 0 or -inf, once for each query."""
+    def _block_causal_mask(self, dtype: torch.dtype, device: torch.device, num_guides: int = 2) -> torch.Tensor:
+        """A token sees its own scale and the coarser ones: `(1, 1, num_guides * L, L)`, 0 or -inf."""
         scales = self._token_scales(device)
         hidden = scales[:, None] < scales[None, :]
         mask = torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill(hidden, -torch.inf)
-        return mask.repeat(2, 1)[None, None]
+        return mask.repeat(num_guides, 1)[None, None]
 
 
 class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerationMixin):
@@ -729,7 +798,7 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
                 VQ codes of the contents, when known; saves tokenising them.
             style_codes (`torch.LongTensor` of shape `(B, L)`, *optional*):
                 VQ codes of the styles, when known.
-            style_strength (`float` or sequence of `B` floats, *optional*, defaults to 0.0):
+            style_strength (`float`, sequence of `B` floats, or tensor of shape `(1 or B, L)`, *optional*):
                 In [-1, 1]: shifts every alpha by half of it, towards the style if positive.
             num_return_sequences (`int`, *optional*, defaults to 1):
                 Targets per pair, in the order of `generate`; the pair is encoded once.
@@ -777,6 +846,7 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
             style_strength=style_strength,
             content_embedding=content.embedding,
             style_embedding=style.embedding,
+            style_weights=style.weights,
         )
 
         # 3. Scores and loss

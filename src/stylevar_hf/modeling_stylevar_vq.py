@@ -365,6 +365,12 @@ class StyleVARQuantizer(nn.Module):
         distances = torch.addmm(codebook.square().sum(dim=1), vectors, codebook.T, alpha=-2)
         return distances.argmin(dim=1)
 
+    def residual_codes(self, residual: torch.Tensor, scale_index: int) -> torch.LongTensor:
+        """Codes `(B, side ** 2)` of a scale that come nearest to `(B, C, S, S)`, what coarser ones left over."""
+        side = self.patch_nums[scale_index]
+        vectors = area_resize(residual, side).permute(0, 2, 3, 1).flatten(0, 2)
+        return self.nearest_codes(vectors).view(len(residual), side * side)
+
     def lift(self, codes: torch.LongTensor, scale_index: int) -> torch.Tensor:
         """
         What the codes of one scale add to the latent.
@@ -408,9 +414,8 @@ class StyleVARQuantizer(nn.Module):
         with torch.autocast(latents.device.type, enabled=False):
             residual = latents.detach().float()
             codes, cumulative = [], []
-            for scale_index, side in enumerate(self.patch_nums):
-                vectors = area_resize(residual, side).permute(0, 2, 3, 1).flatten(0, 2)
-                codes.append(self.nearest_codes(vectors).view(len(latents), side * side))
+            for scale_index in range(len(self.patch_nums)):
+                codes.append(self.residual_codes(residual, scale_index))
                 contribution = self.lift(codes[-1], scale_index)
                 cumulative.append(cumulative[-1] + contribution if cumulative else contribution)
                 residual = residual - contribution.detach()
