@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """
 What one GRPO update costs on this machine, part by part, beside the loop of the published code: one prompt, a
 model of the released layout with random weights, LoRA of rank 256 and alpha 512, the real DreamSim package on random
@@ -54,8 +43,8 @@ from transformers import PrinterCallback, TrainerCallback
 from transformers.utils import logging
 
 from stylevar_hf import StyleVARConfig, StyleVARForConditionalGeneration, convert_to_original
-from stylevar_hf.benchmark import CLOCKS, Published, make_pair, peak_memory, stopwatch
 from stylevar_hf.commands.models import check_device
+from stylevar_hf.evaluation.speed import CLOCKS, Published, make_pair, peak_memory, stopwatch
 
 
 PARTS = ("rollouts", "old_log_probs", "reference_log_probs", "reward", "update")

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """
 How fast supervised training is on this machine: tokens per second, share of the peak of its matrix products, and what
 the cache of codes and small images saves, all in one run. Prints one JSON object.
@@ -45,7 +34,7 @@ from transformers.utils import logging
 from stylevar_hf import StyleVARForConditionalGeneration, StyleVARVQConfig, StyleVARVQModel
 from stylevar_hf.data import load_procedural
 from stylevar_hf.training import StyleVARSFTConfig, StyleVARSFTTrainer
-from stylevar_hf.training.initialization import create_model
+from stylevar_hf.training.common.initialization import create_model
 
 
 # What a run may find in the cache, and the options for it.

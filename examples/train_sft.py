@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """
 Supervised fine-tuning of StyleVAR on triplets. Every field of `StyleVARSFTConfig`, TRL's `ModelConfig`,
 `TripletDataArguments` and `StyleVARModelArguments` is a flag, or a line of `--config file.yaml`.
@@ -43,15 +32,15 @@ import logging
 
 from trl import ModelConfig, TrlParser, get_peft_config
 
-from stylevar_hf.training.arguments import (
+from stylevar_hf.training.common.arguments import (
     StyleVARModelArguments,
     TripletDataArguments,
     load_image_processor,
     load_model,
     load_training_data,
 )
-from stylevar_hf.training.sft_config import StyleVARSFTConfig
-from stylevar_hf.training.sft_trainer import StyleVARSFTTrainer
+from stylevar_hf.training.sft.sft_config import StyleVARSFTConfig
+from stylevar_hf.training.sft.sft_trainer import StyleVARSFTTrainer
 
 
 def main() -> None:

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """
 Train a multi-scale VQ-VAE, the tokenizer of StyleVAR, on any images.
 
@@ -37,9 +26,9 @@ from trl import TrlParser
 
 from stylevar_hf import StyleVARImageProcessor, StyleVARVQConfig, StyleVARVQModel
 from stylevar_hf.data import load_imagepulse, load_omnistyle, split_by_content
-from stylevar_hf.training.initialization import load_tokenizer
-from stylevar_hf.training.vq_config import StyleVARVQTrainerConfig
-from stylevar_hf.training.vq_trainer import StyleVARVQTrainer
+from stylevar_hf.training.common.initialization import load_tokenizer
+from stylevar_hf.training.vq.vq_config import StyleVARVQTrainerConfig
+from stylevar_hf.training.vq.vq_trainer import StyleVARVQTrainer
 
 
 @dataclass

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 import json
 import subprocess
@@ -23,7 +12,8 @@ import torch
 from test_modeling_stylevar import make_inputs, make_model
 
 from stylevar_hf import StyleVARForConditionalGeneration, bundled_checkpoint
-from stylevar_hf.benchmark import (
+from stylevar_hf.cli import main
+from stylevar_hf.evaluation.speed import (
     RoundToBfloat16,
     _last_error,
     agreement,
@@ -33,7 +23,6 @@ from stylevar_hf.benchmark import (
     peak_memory,
     stopwatch,
 )
-from stylevar_hf.cli import main
 
 
 class TestStopwatch:
@@ -67,7 +56,7 @@ class TestPeakMemory:
 
     def test_memory_of_the_parent_does_not_count(self):
         np.ones(2**27)
-        child = "import numpy, torch; from stylevar_hf.benchmark import peak_memory; cpu = torch.device('cpu')"
+        child = "import numpy, torch; from stylevar_hf.evaluation.speed import peak_memory; cpu = torch.device('cpu')"
         child += "; before = peak_memory(cpu); numpy.ones(2**26); print(before, peak_memory(cpu))"
         command = [sys.executable, "-c", child]
         before, after = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
@@ -147,7 +136,7 @@ class TestMeasure:
         def start(code, dtype, batch_size, model_dir, *_):
             raise Started(model_dir)
 
-        monkeypatch.setattr("stylevar_hf.benchmark._peak_memory", start)
+        monkeypatch.setattr("stylevar_hf.evaluation.speed._peak_memory", start)
         with pytest.raises(Started) as started:
             measure(model)
         assert str(started.value) == bundled_checkpoint(name)
@@ -163,8 +152,8 @@ class TestMeasure:
             def run(self, content, style):
                 return {"total": 1000.0, "transformer": 500.0}
 
-        monkeypatch.setattr("stylevar_hf.benchmark.Published", Stub)
-        monkeypatch.setattr("stylevar_hf.benchmark._peak_memory", lambda code, dtype, *_: (code, dtype))
+        monkeypatch.setattr("stylevar_hf.evaluation.speed.Published", Stub)
+        monkeypatch.setattr("stylevar_hf.evaluation.speed._peak_memory", lambda code, dtype, *_: (code, dtype))
         dtypes = ("float32", "bfloat16")
         report = measure(tiny_model_dir, dtypes, repeats=1, published=("code", "vq", "model"), clock="process")
         rows = {(row["code"], row["dtype"]): row for row in report["rows"]}
@@ -192,7 +181,7 @@ class TestFailedRun:
 class TestCommand:
     def test_prints_a_table_or_json(self, tiny_model_dir, capsys, monkeypatch):
         arguments = ["benchmark", "--model", tiny_model_dir, "--repeats", "1", "--quiet"]
-        monkeypatch.setattr("stylevar_hf.benchmark._peak_memory", lambda *_: 1.5)
+        monkeypatch.setattr("stylevar_hf.evaluation.speed._peak_memory", lambda *_: 1.5)
         assert main(arguments) == 0
         assert "| stylevar-hf | float32 | 1 |" in (table := capsys.readouterr().out) and "1.50 GiB" in table
         assert main([*arguments, "--json"]) == 0
@@ -219,7 +208,9 @@ class TestCommand:
         assert "`--device` must be present, but this machine has no 'mps'" in capsys.readouterr().err
 
     def test_checkout_without_dist_is_refused_at_once(self, tiny_model_dir, tmp_path, capsys, monkeypatch):
-        monkeypatch.setattr("stylevar_hf.benchmark._peak_memory", lambda *_: pytest.fail("measured before the check"))
+        monkeypatch.setattr(
+            "stylevar_hf.evaluation.speed._peak_memory", lambda *_: pytest.fail("measured before the check")
+        )
         files = ["--vq", "v.pth", "--checkpoint", "c.pth"]
         path = list(sys.path)
         assert main(["benchmark", "--model", tiny_model_dir, "--published-code", str(tmp_path), *files]) == 2

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """What ships with the package is what README says of it."""
 
 from pathlib import Path
@@ -23,7 +12,7 @@ from stylevar_hf import StyleVARForConditionalGeneration, StyleVARPipeline, Styl
 from stylevar_hf.checkpoints import ADAPTERS, MODELS, NAMES, find_checkpoint
 from stylevar_hf.data import load_procedural
 from stylevar_hf.data.procedural import procedural_triplet
-from stylevar_hf.data.procedural_contents import HELD_OUT_PHOTOGRAPHS, photograph_crop
+from stylevar_hf.data.procedural.contents import HELD_OUT_PHOTOGRAPHS, photograph_crop
 from stylevar_hf.evaluation import colour_distance, peak_signal_to_noise_ratio, structural_similarity, texture_distance
 
 

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """Published checkpoints to our format and back."""
 
 import argparse
@@ -35,8 +24,8 @@ from stylevar_hf import (
     convert_to_original,
     convert_var_checkpoint,
 )
-from stylevar_hf import _conversion_io as conversion_io
-from stylevar_hf._conversion_tables import (
+from stylevar_hf.conversion import read as conversion_io
+from stylevar_hf.conversion.layouts import (
     PHI_RENAMES,
     STYLEVAR_RENAMES,
     STYLEVAR_UNUSED,

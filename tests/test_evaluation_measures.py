@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 import numpy as np
 import PIL.Image
@@ -21,7 +10,6 @@ from stylevar_hf.evaluation import (
     bootstrap_mean,
     colour_distance,
     derangement,
-    intervals,
     mean_colour_difference,
     peak_signal_to_noise_ratio,
     reinhard_transfer,
@@ -32,7 +20,8 @@ from stylevar_hf.evaluation import (
     texture_distance,
     texture_signature,
 )
-from stylevar_hf.evaluation.image_measures import colour_signature, lab_to_array, to_lab
+from stylevar_hf.evaluation import statistics as intervals
+from stylevar_hf.measures.images import colour_signature, lab_to_array, to_lab
 
 
 SIDE = 96

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 import html
 import json
@@ -45,14 +34,14 @@ from stylevar_hf.evaluation import (
     save_gallery,
     structural_similarity,
 )
-from stylevar_hf.evaluation._checkpoints import common_processor, fingerprint
 from stylevar_hf.evaluation.adain import AdaINConfig, AdaINModel
-from stylevar_hf.evaluation.html_report import to_html
-from stylevar_hf.evaluation.markdown_report import to_markdown
 from stylevar_hf.evaluation.measures import get_measure
-from stylevar_hf.evaluation.plots import draw_bars, draw_trade_off, to_png
-from stylevar_hf.evaluation.report_sections import Bullets, Section, Table, build_sections
-from stylevar_hf.evaluation.results import verdict
+from stylevar_hf.evaluation.report.html import to_html
+from stylevar_hf.evaluation.report.markdown import to_markdown
+from stylevar_hf.evaluation.report.plots import draw_bars, draw_trade_off, to_png
+from stylevar_hf.evaluation.report.sections import Bullets, Section, Table, build_sections
+from stylevar_hf.evaluation.run.checkpoints import common_processor, fingerprint
+from stylevar_hf.evaluation.run.results import verdict
 from stylevar_hf.evaluation.systems import list_systems, name_models, parse_strengths
 
 
@@ -285,7 +274,7 @@ class TestRunEvaluation:
 
     def test_one_style_for_all_is_swapped_with_a_warning(self, rows, tmp_path):
         Dataset.from_list([{**row, "style_id": "one"} for row in rows[:2]]).save_to_disk(tmp_path / "same")
-        with CaptureLogger(logging.get_logger("stylevar_hf.evaluation._pairs")) as captured:
+        with CaptureLogger(logging.get_logger("stylevar_hf.evaluation.run.pairs")) as captured:
             config = controls_only(f"triplets:{tmp_path / 'same'}", tmp_path / "out")
             found = run_evaluation(config, generators=[Oracle(rows)])
         assert found["sets"]["same"]["notes"] == ["Another pair's style: for 2 of 2 pairs it is the same style."]
@@ -326,7 +315,7 @@ class NotANumber(MeanDistance):
 class TestMetricsOfASet:
     @pytest.mark.parametrize(("name", "what"), [("fid", "got nan for"), ("ssim", "got 4 values of 5 that are not")])
     def test_values_that_are_no_numbers_are_not_a_result(self, name, what, rows, data, tmp_path, monkeypatch):
-        monkeypatch.setattr("stylevar_hf.evaluation._measuring.load_metric", lambda *_, **__: NotANumber())
+        monkeypatch.setattr("stylevar_hf.evaluation.run.measuring.load_metric", lambda *_, **__: NotANumber())
         found = run_evaluation(controls_only(data, tmp_path / "out", metrics=[name]), generators=[Copier(rows)])
         assert what in found["not_computed"][0]["reason"] and name not in found["sets"]["held_out"]["means"]["copier"]
 
@@ -350,7 +339,7 @@ class TestMetricsOfASet:
     def test_have_a_value_and_no_interval(self, rows, data, tmp_path, monkeypatch):
         asked = []
         monkeypatch.setattr(
-            "stylevar_hf.evaluation._measuring.load_metric",
+            "stylevar_hf.evaluation.run.measuring.load_metric",
             lambda name, **options: asked.append((name, options["weights"])) or MeanDistance(),
         )
         weights = {"fid": str(tmp_path)}
@@ -557,7 +546,7 @@ class TestEvaluationConfig:
         def fails(*_, **__):
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-        monkeypatch.setattr(f"stylevar_hf.evaluation.runner.{place}", fails)
+        monkeypatch.setattr(f"stylevar_hf.evaluation.run.runner.{place}", fails)
         options = {"metrics": ["cross_entropy"], "baselines": [], **FAST}
         config = EvaluationConfig(data, tmp_path / "out", models=[tiny_model_dir], **options)
         with pytest.raises(ValueError, match="`batch_size` must be small enough for the memory, but got 2"):

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """
 The released depth-20 model at its real size: published `.pth` files of random weights are written, converted by the
 command line, loaded, and stylise two photographs at 256x256. About 7 GB of disk and two minutes.
@@ -29,8 +18,8 @@ import torch
 from test_goldens import FIXTURES, fill
 
 from stylevar_hf import StyleVARForConditionalGeneration
-from stylevar_hf.benchmark import RoundToBfloat16
 from stylevar_hf.cli import main
+from stylevar_hf.evaluation.speed import RoundToBfloat16
 from stylevar_hf.pipeline_stylevar import has_fast_products
 
 
@@ -42,7 +31,7 @@ LADDER = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)
 CONVERT = """
 import sys
 import torch
-from stylevar_hf.benchmark import peak_memory
+from stylevar_hf.evaluation.speed import peak_memory
 from stylevar_hf.cli import main
 code = main(sys.argv[1:])
 print(code, peak_memory(torch.device("cpu")))

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """What the GRPO trainer does beside the updates: checks before them, sums during, callbacks after."""
 
 import math
@@ -23,14 +12,9 @@ from transformers import ProgressCallback, TrainerControl, TrainerState
 from trl.trainer.utils import RepeatSampler
 
 from stylevar_hf.rewards import SSIMReward
-from stylevar_hf.training.grpo_callbacks import (
-    DistinctRows,
-    FailureCallback,
-    OrderByEpoch,
-    ProgressNumbersCallback,
-)
-from stylevar_hf.training.grpo_checks import load_rewards, try_reward
-from stylevar_hf.training.grpo_metrics import UpdateSums
+from stylevar_hf.training.grpo.callbacks import DistinctRows, FailureCallback, OrderByEpoch, ProgressNumbersCallback
+from stylevar_hf.training.grpo.checks import load_rewards, try_reward
+from stylevar_hf.training.grpo.metrics import UpdateSums
 
 
 class Namespace:

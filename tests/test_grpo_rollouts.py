@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """Rollouts depend on the run's seed and their place in it, and on nothing else."""
 
 import datasets
@@ -21,8 +10,8 @@ from test_grpo_trainer import make_policy, make_prompts
 
 from stylevar_hf import StyleVARImageProcessor
 from stylevar_hf.data.collator import StyleVARTripletCollator
-from stylevar_hf.training import rollouts
-from stylevar_hf.training.rollouts import (
+from stylevar_hf.training.grpo import rollouts
+from stylevar_hf.training.grpo.rollouts import (
     draw_rollouts,
     encode_prompts,
     group_rows,

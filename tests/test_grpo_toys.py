@@ -1,24 +1,14 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """Tasks whose best policy is known, solved with each way of training; and what VMR and masks do to the loss."""
 
 import pytest
 import torch
 from test_grpo_trainer import logged, make_grpo_trainer, make_policy, make_prompts
 
-from stylevar_hf.training import grpo_trainer, propagate_mask
-from stylevar_hf.training.panw import token_weights
+from stylevar_hf.training import propagate_mask
+from stylevar_hf.training.grpo import grpo_trainer
+from stylevar_hf.training.grpo.panw import token_weights
 
 
 NUM_CHOSEN = 4

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """GRPO end to end on a model so small that an update takes a fraction of a second."""
 
 import contextlib
@@ -30,9 +19,10 @@ from transformers import TrainerCallback
 from trl import GRPOConfig
 
 from stylevar_hf import StyleVARForConditionalGeneration, StyleVARImageProcessor
-from stylevar_hf.training import StyleVARGRPOConfig, StyleVARGRPOTrainer, add_adapter, grpo_trainer
-from stylevar_hf.training.panw import token_weights
-from stylevar_hf.training.rollouts import rollout_generators
+from stylevar_hf.training import StyleVARGRPOConfig, StyleVARGRPOTrainer, add_adapter
+from stylevar_hf.training.grpo import grpo_trainer
+from stylevar_hf.training.grpo.panw import token_weights
+from stylevar_hf.training.grpo.rollouts import rollout_generators
 
 
 LORA = {"r": 4, "lora_alpha": 8}
@@ -663,7 +653,7 @@ class TestGuards:
 
     def test_kl_limit_leaves_out_the_offending_rollout_alone(self, tmp_path, monkeypatch):
         """The update is as if that rollout's loss was 0 and the others' unchanged."""
-        from stylevar_hf.training import grpo_trainer
+        from stylevar_hf.training.grpo import grpo_trainer
 
         grads, kept, mean = [], [], grpo_trainer.weighted_token_mean
 

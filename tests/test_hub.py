@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """
 Round trips over HTTP, to a Hub on 127.0.0.1: what is pushed in one process is read in another, with the package and
 without it. The processes are few, for each imports torch and transformers; the tests look at what they reported.
@@ -221,7 +210,7 @@ def adapter_dir(tiny_model_dir, tmp_path_factory) -> Path:
     """A LoRA adapter on the tiny model that changes what it paints, with the card that PEFT writes."""
     from peft import LoraConfig
 
-    from stylevar_hf.training.lora import add_adapter
+    from stylevar_hf.training.common.lora import add_adapter
 
     folder = tmp_path_factory.mktemp("adapter")
     model = add_adapter(StyleVARForConditionalGeneration.from_pretrained(tiny_model_dir), LoraConfig(r=2))

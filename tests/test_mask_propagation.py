@@ -1,22 +1,11 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 from fractions import Fraction
 
 import pytest
 import torch
 
-from stylevar_hf.training.mask_propagation import propagate_mask
+from stylevar_hf.training.grpo.mask_propagation import propagate_mask
 
 
 PUBLISHED_LADDER = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16)

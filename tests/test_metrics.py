@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 import json
 import math
@@ -31,7 +20,7 @@ from stylevar_hf.evaluation.metrics import METRIC_NAMES, MetricUnavailable, get_
 
 
 evaluate = pytest.importorskip("evaluate")
-frechet = pytest.importorskip("stylevar_hf.evaluation.metrics.frechet")
+frechet = pytest.importorskip("stylevar_hf.measures.frechet")
 
 FOLDER = Path(metrics_package.__file__).parent
 VGG19_FILE = "vgg19-dcbb9e9d.pth"
@@ -378,7 +367,7 @@ class TestMissingWeights:
     def test_download_that_fails(self, tmp_path, monkeypatch):
         import huggingface_hub
 
-        from stylevar_hf.rewards import torchvision_weights
+        from stylevar_hf.measures import weights as torchvision_weights
 
         monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
         monkeypatch.setattr(huggingface_hub, "is_offline_mode", lambda: False)

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 import ast
 import json
 import re
@@ -22,8 +11,8 @@ from huggingface_hub import ModelCard, constants
 from local_hub import LocalHub, card_errors
 
 from stylevar_hf import StyleVARConfig
-from stylevar_hf.evaluation._checkpoints import own_fingerprint
 from stylevar_hf.evaluation.metrics import METRIC_NAMES
+from stylevar_hf.evaluation.run.checkpoints import own_fingerprint
 from stylevar_hf.hub import CardFacts, Result, find_data_sources, make_card, read_results
 from stylevar_hf.hub.card_facts import architecture_facts, environment_facts
 from stylevar_hf.hub.model_card import PLACEHOLDER, with_repo_id, with_results

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 import ast
 import importlib
 import json
@@ -66,10 +55,12 @@ class TestImport:
             assert getattr(stylevar_hf, name) is not None
             assert name in dir(stylevar_hf)
 
-    @pytest.mark.parametrize("name", ["", "data", "evaluation", "rewards", "training"])
+    @pytest.mark.parametrize(
+        "name", ["", "conversion", "data", "data.procedural", "evaluation", "hub", "rewards", "training"]
+    )
     def test_lists_of_public_names_agree(self, name):
         package = importlib.import_module(f"stylevar_hf.{name}".rstrip("."))
-        tree = ast.parse((PACKAGE / name / "__init__.py").read_text(encoding="utf-8"))
+        tree = ast.parse((PACKAGE / name.replace(".", "/") / "__init__.py").read_text(encoding="utf-8"))
         checked = next(node for node in tree.body if isinstance(node, ast.If))
         seen_by_type_checkers = {alias.name for node in checked.body for alias in node.names}
         assert seen_by_type_checkers == set(package.__all__) - {"__version__"}

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 import itertools
 
 import numpy as np
@@ -20,23 +9,21 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import wasserstein_distance
 from skimage.color import rgb2lab
 
-from stylevar_hf.data.procedural import (
-    HELD_OUT_FAMILIES,
-    PROCEDURAL_SPLITS,
-    TRAINING_FAMILIES,
-    apply_style,
-    load_procedural,
-    procedural_triplet,
-    stream_procedural,
-    style_image,
-)
-from stylevar_hf.data.procedural_contents import HELD_OUT_WIDTH, photograph_crop, rendered_scene
-from stylevar_hf.data.procedural_styles import (
+from stylevar_hf.data.procedural import load_procedural, procedural_triplet, stream_procedural
+from stylevar_hf.data.procedural.contents import HELD_OUT_WIDTH, photograph_crop, rendered_scene
+from stylevar_hf.data.procedural.styles import (
     STYLE_FAMILIES,
     apply_palette,
     is_held_out_palette,
     sample_palette,
     sample_style,
+)
+from stylevar_hf.data.procedural.triplets import (
+    HELD_OUT_FAMILIES,
+    PROCEDURAL_SPLITS,
+    TRAINING_FAMILIES,
+    apply_style,
+    style_image,
 )
 
 

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """
 Every Python and shell block of the documents runs, on tiny stand-ins for the weights and the data that it names.
 
@@ -276,7 +265,7 @@ def write_adapter(folder: Path, base: Path) -> None:
     """An adapter of `base`, which it names as the documents do."""
     from peft import LoraConfig
 
-    from stylevar_hf.training.lora import add_adapter
+    from stylevar_hf.training.common.lora import add_adapter
 
     model = add_adapter(StyleVARForConditionalGeneration.from_pretrained(base), LoraConfig(r=2))
     model.peft_config["default"].base_model_name_or_path = base.name

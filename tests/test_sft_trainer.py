@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 import errno
 import json
 import logging
@@ -33,12 +22,14 @@ from transformers import ResNetConfig, ResNetModel, TrainingArguments
 
 from stylevar_hf import StyleVARForConditionalGeneration, StyleVARImageProcessor, StyleVARPipeline
 from stylevar_hf.data import CurriculumDataset
-from stylevar_hf.data.token_cache import cache_tokens
-from stylevar_hf.training import StyleVARSFTConfig, StyleVARSFTTrainer, sft_checks, sft_trainer
-from stylevar_hf.training.arguments import StyleVARModelArguments, TripletDataArguments, load_training_data
-from stylevar_hf.training.callbacks import FiniteLossGuard
-from stylevar_hf.training.checkpointing import _is_full
-from stylevar_hf.training.initialization import create_model, load_image_encoders
+from stylevar_hf.data.cache.tokens import cache_tokens
+from stylevar_hf.training import StyleVARSFTConfig, StyleVARSFTTrainer
+from stylevar_hf.training.common.arguments import StyleVARModelArguments, TripletDataArguments, load_training_data
+from stylevar_hf.training.common.callbacks import FiniteLossGuard
+from stylevar_hf.training.common.checkpointing import _is_full
+from stylevar_hf.training.common.initialization import create_model, load_image_encoders
+from stylevar_hf.training.sft import checks as sft_checks
+from stylevar_hf.training.sft import sft_trainer
 
 
 ROOT = Path(__file__).parent.parent
@@ -185,7 +176,7 @@ class TestModelByPath:
     def test_adapter_that_is_frozen_is_refused(self, tmp_path, folder):
         from peft import LoraConfig
 
-        from stylevar_hf.training.lora import add_adapter
+        from stylevar_hf.training.common.lora import add_adapter
 
         adapted = add_adapter(StyleVARForConditionalGeneration.from_pretrained(folder), LoraConfig(r=2))
         adapted.save_pretrained(tmp_path / "adapter")
@@ -711,7 +702,7 @@ class TestAdapter:
     def test_dora_says_that_it_must_be_merged(self, caplog, monkeypatch):
         from peft import LoraConfig
 
-        from stylevar_hf.training.lora import add_adapter
+        from stylevar_hf.training.common.lora import add_adapter
 
         monkeypatch.setattr(logging.getLogger("stylevar_hf"), "propagate", True)
         add_adapter(make_model(), LoraConfig(r=2))
@@ -722,7 +713,7 @@ class TestAdapter:
     def test_single_name_of_a_layer(self):
         from peft import LoraConfig
 
-        from stylevar_hf.training.lora import add_adapter
+        from stylevar_hf.training.common.lora import add_adapter
 
         adapted = add_adapter(make_model(), LoraConfig(r=2, target_modules="q_proj"))
         names = [name for name, parameter in adapted.named_parameters() if parameter.requires_grad]

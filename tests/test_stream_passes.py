@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 import json
 import os
 import subprocess
@@ -22,7 +11,7 @@ import pytest
 from test_distributed import free_port
 from test_sft_trainer import assert_same_weights, make_trainer, make_triplets, weights_of
 
-from stylevar_hf.training.stream_passes import STREAM_STATE_NAME
+from stylevar_hf.training.common.stream_passes import STREAM_STATE_NAME
 
 
 ROOT = Path(__file__).parent.parent

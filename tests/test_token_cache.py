@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 import datasets
 import numpy as np
 import PIL.Image
@@ -18,8 +7,9 @@ import pytest
 import torch
 
 from stylevar_hf import StyleVARForConditionalGeneration, StyleVARImageProcessor
-from stylevar_hf.data import token_cache, with_index
-from stylevar_hf.data.token_cache import cache_tokens, check_cached_tokens, tokenizer_hash, tokenizers_of
+from stylevar_hf.data import with_index
+from stylevar_hf.data.cache import tokens as token_cache
+from stylevar_hf.data.cache.tokens import cache_tokens, check_cached_tokens, tokenizer_hash, tokenizers_of
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 import importlib.util
 import json
 import sys
@@ -25,14 +14,9 @@ from trl import ModelConfig
 from stylevar_hf import StyleVARForConditionalGeneration, StyleVARImageProcessor, StyleVARVQConfig, StyleVARVQModel
 from stylevar_hf.data import triplets
 from stylevar_hf.data.procedural import load_procedural
-from stylevar_hf.training import (
-    StyleVARModelArguments,
-    TripletDataArguments,
-    data_arguments,
-    load_model,
-    load_training_data,
-)
-from stylevar_hf.training.arguments import load_image_processor
+from stylevar_hf.training import StyleVARModelArguments, TripletDataArguments, load_model, load_training_data
+from stylevar_hf.training.common import data_arguments
+from stylevar_hf.training.common.arguments import load_image_processor
 
 
 def make_rows(num_contents: int, num_styles: int = 4, prefix: str = "") -> datasets.Dataset:

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 import importlib.util
 import io
 import sys
@@ -28,9 +17,10 @@ from torch.utils.data import DataLoader
 from transformers import ResNetConfig, ResNetModel, TrainerCallback, TrainingArguments, set_seed
 
 from stylevar_hf import StyleVARForConditionalGeneration, StyleVARVQConfig, StyleVARVQModel
-from stylevar_hf.training import checkpointing, vq_losses
-from stylevar_hf.training.ema import EMACallback
-from stylevar_hf.training.vq_codebook import (
+from stylevar_hf.training.common import checkpointing
+from stylevar_hf.training.common.ema import EMACallback
+from stylevar_hf.training.vq import losses as vq_losses
+from stylevar_hf.training.vq.codebook import (
     bypass_quantizer,
     count_codes,
     draw_poorly_coded,
@@ -38,22 +28,22 @@ from stylevar_hf.training.vq_codebook import (
     replace_codes,
     step_generator,
 )
-from stylevar_hf.training.vq_config import StyleVARVQTrainerConfig
-from stylevar_hf.training.vq_data import VQImageCollator, VQImageDataset, as_image_samples
-from stylevar_hf.training.vq_losses import (
+from stylevar_hf.training.vq.data import VQImageCollator, VQImageDataset, as_image_samples
+from stylevar_hf.training.vq.losses import (
     PatchDiscriminator,
     discriminator_hinge_loss,
     generator_hinge_loss,
     load_perceptual_loss,
 )
-from stylevar_hf.training.vq_metrics import (
+from stylevar_hf.training.vq.metrics import (
     codebook_statistics,
     draw_grid,
     peak_signal_noise_ratio,
     reconstruct_scales,
     structural_similarity,
 )
-from stylevar_hf.training.vq_trainer import StyleVARVQTrainer
+from stylevar_hf.training.vq.vq_config import StyleVARVQTrainerConfig
+from stylevar_hf.training.vq.vq_trainer import StyleVARVQTrainer
 
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "train_vq.py"
@@ -301,7 +291,7 @@ class TestLosses:
             def forward(self, first, second):
                 return (first - second).abs().mean(dim=(1, 2, 3), keepdim=True)
 
-        monkeypatch.setattr("stylevar_hf.training.vq_trainer.load_perceptual_loss", lambda network: Distance())
+        monkeypatch.setattr("stylevar_hf.training.vq.vq_trainer.load_perceptual_loss", lambda network: Distance())
         log = train(tmp_path, max_steps=1, perceptual_weight=2.0).state.log_history[0]
         expected = log["reconstruction_loss"] + log["codebook_loss"] + 0.25 * log["commitment_loss"]
         assert log["loss"] == pytest.approx(expected + 2 * log["perceptual_loss"], rel=1e-4)

@@ -1,22 +1,11 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """StyleVAR for transformers: reference-based style transfer by visual autoregression (arXiv 2604.21052)."""
 
 from typing import TYPE_CHECKING
 
 from . import _registration
-from ._lazy import lazy_names
+from ._common.lazy import lazy_names
 
 
 __version__ = "0.1.0.dev0"

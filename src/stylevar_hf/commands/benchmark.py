@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """`stylevar benchmark`: seconds per image, memory, and how close bfloat16 comes to float32, on this machine."""
 
 import argparse
@@ -60,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if args.clock == "process" and args.device != "cpu":
         raise ValueError("`--clock process` must come with `--device cpu`: it counts the seconds of the processor.")
     check_device(args.device)
-    from ..benchmark import measure
+    from ..evaluation.speed import measure
 
     report = measure(
         args.model,

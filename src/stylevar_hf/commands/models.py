@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """What the subcommands that load a model share: its arguments, and loading it with every weight in place."""
 
 import argparse
@@ -61,8 +50,8 @@ def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") 
     import torch
     from transformers.utils import find_adapter_config_file, is_peft_available
 
-    from .._conversion_io import readable_model
     from ..checkpoints import MODELS, find_checkpoint
+    from ..conversion.read import readable_model
     from ..modeling_stylevar import StyleVARForConditionalGeneration
     from ..pipeline_stylevar import StyleVARPipeline, find_image_processor
 

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """
 `stylevar stylize`: photographs, or folders of them, painted in the style of others.
 
@@ -31,15 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from .base import EXIT_BAD_INPUT, Command, add_reporting_arguments, number, one_line, report_error
 from .models import add_model_argument, add_precision_arguments, hide_loading_reports, load_pipeline
-from .stylize_files import (
-    Pair,
-    Source,
-    check_outputs,
-    find_sources,
-    plan_outputs,
-    save_image,
-    with_mend_for_shells,
-)
+from .stylize_files import Pair, Source, check_outputs, find_sources, plan_outputs, save_image, with_mend_for_shells
 
 
 if TYPE_CHECKING:

@@ -1,21 +1,10 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """Triplets (content, style, target): loading, splitting, mixing, checking, augmentation, and batches for the model."""
 
 from typing import TYPE_CHECKING
 
-from .._lazy import lazy_names
+from .._common.lazy import lazy_names
 
 
 # Where each public name lives. A module is imported when one of its names is first asked for: importing this package
@@ -25,33 +14,33 @@ _MODULES = {
     "augmentation": ("TripletAugmentation",),
     "checking": ("Problem", "check_dataset", "find_problems"),
     "collator": ("StyleVARTripletCollator",),
-    "folders": ("check_folder",),
-    "image_cache": ("cache_images",),
-    "imagepulse": ("load_imagepulse",),
+    "layouts.folders": ("check_folder",),
+    "cache.images": ("cache_images",),
+    "layouts.imagepulse": ("load_imagepulse",),
     "mixing": ("CurriculumDataset", "EpochCallback", "concatenate", "mix_datasets", "with_index"),
-    "omnistyle": ("load_omnistyle",),
-    "procedural": ("load_procedural", "procedural_triplet", "stream_procedural"),
+    "layouts.omnistyle": ("load_omnistyle",),
+    "procedural.triplets": ("load_procedural", "procedural_triplet", "stream_procedural"),
     "splits": ("split_by_content",),
-    "token_cache": ("cache_tokens", "check_cached_tokens"),
+    "cache.tokens": ("cache_tokens", "check_cached_tokens"),
     "triplets": ("load_triplets",),
-    "unpaired": ("load_unpaired",),
+    "layouts.unpaired": ("load_unpaired",),
 }
 
 if TYPE_CHECKING:
     from .anchors import StrengthAnchors
     from .augmentation import TripletAugmentation
+    from .cache.images import cache_images
+    from .cache.tokens import cache_tokens, check_cached_tokens
     from .checking import Problem, check_dataset, find_problems
     from .collator import StyleVARTripletCollator
-    from .folders import check_folder
-    from .image_cache import cache_images
-    from .imagepulse import load_imagepulse
+    from .layouts.folders import check_folder
+    from .layouts.imagepulse import load_imagepulse
+    from .layouts.omnistyle import load_omnistyle
+    from .layouts.unpaired import load_unpaired
     from .mixing import CurriculumDataset, EpochCallback, concatenate, mix_datasets, with_index
-    from .omnistyle import load_omnistyle
-    from .procedural import load_procedural, procedural_triplet, stream_procedural
+    from .procedural.triplets import load_procedural, procedural_triplet, stream_procedural
     from .splits import split_by_content
-    from .token_cache import cache_tokens, check_cached_tokens
     from .triplets import load_triplets
-    from .unpaired import load_unpaired
 
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

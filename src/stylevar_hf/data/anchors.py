@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 
 """Triplets whose answer is known: what a model should paint when there is nothing to transfer, or all of it."""
 
@@ -20,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ._messages import invalid
+from .._common.errors import invalid
 
 
 # Where a row keeps an image: the picture itself and its cached codes.

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """Finds the images of a dataset that cannot be used, before a run starts rather than in the middle of it."""
 
 import io
@@ -26,9 +15,10 @@ import PIL.Image
 from tqdm.auto import tqdm
 from transformers.utils import logging
 
+from .._common.errors import listed
 from ..image_processing_stylevar import load_image
-from ._messages import IMAGE_COLUMNS, check_columns, listed
-from ._streams import filter_stream
+from .columns import IMAGE_COLUMNS, check_columns
+from .streams import filter_stream
 
 
 logger = logging.get_logger(__name__)

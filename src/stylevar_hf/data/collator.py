@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """Rows of a triplet dataset as a batch for the model."""
 
 import hashlib
@@ -20,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from .._common.errors import invalid
 from ..image_processing_stylevar import StyleVARImageProcessor, load_image
-from ._messages import IMAGE_COLUMNS, check_columns, invalid
 from .anchors import StrengthAnchors
 from .augmentation import TripletAugmentation
+from .columns import IMAGE_COLUMNS, check_columns
 
 
 # Columns of cached codes, and the images that they stand for.

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """Several datasets as one: one after the other, mixed with weights, or mixed with weights that change by the epoch."""
 
 import hashlib
@@ -22,8 +11,9 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from ._messages import IMAGE_COLUMNS, invalid
-from ._stored import stored_rows
+from .._common.errors import invalid
+from .columns import IMAGE_COLUMNS
+from .stored_rows import stored_rows
 
 
 STOPPING_STRATEGIES = ("first_exhausted", "all_exhausted", "all_exhausted_without_replacement")
@@ -240,7 +230,7 @@ class EpochCallback(TrainerCallback):
     Tells datasets and collators which epoch begins, also after a resumption.
 
     Of a stream, each pass is an epoch. `Trainer` does not keep how many passes a stream had made: a resumed run counts
-    them from 0, unless the trainer is a [`~stylevar_hf.training.stream_passes.StreamPassesMixin`].
+    them from 0, unless the trainer is a [`~stylevar_hf.training.common.stream_passes.StreamPassesMixin`].
 
     `Trainer` itself does not: accelerate hands the epoch to the sampler, and to the dataset only where the sampler
     takes none; to a collator never.

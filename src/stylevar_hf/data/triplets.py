@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """Triplets from anywhere: a dataset in memory, on the Hub, saved to disk, or plain folders."""
 
 import hashlib
@@ -21,11 +10,13 @@ from typing import Any
 
 import datasets
 
-from ._messages import IMAGE_COLUMNS, check_columns, existing_folder, invalid
-from ._streams import decoded_stream, encoded_stream
-from .folders import scan_folders
-from .scanning import MAX_SHARDS, dataset_from_scan
+from .._common.errors import invalid
+from .._common.files import existing_folder
+from .columns import IMAGE_COLUMNS, check_columns
+from .layouts.folders import scan_folders
+from .layouts.scanning import MAX_SHARDS, dataset_from_scan
 from .splits import check_split, split_by_content
+from .streams import decoded_stream, encoded_stream
 
 
 _ID = {"content_id": datasets.Value("string")}

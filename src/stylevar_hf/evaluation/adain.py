@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """
 AdaIN (Huang and Belongie 2017, arXiv 1703.06868), the baseline of the paper, with the encoder that its decoder was
 trained with: not torchvision's VGG-19 but the "normalised" one, whose first layer is a 1 x 1 convolution that maps
@@ -37,7 +26,7 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
-from ..data._messages import invalid, listed
+from .._common.errors import invalid, listed
 
 
 # Layers by kind: the output channels of a 3 x 3 convolution (after reflection padding, before a ReLU), or a change of

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """
 The sets of pairs that checkpoints are judged on.
 
@@ -33,16 +22,18 @@ from pathlib import Path
 import datasets
 import numpy as np
 
-from ..data._messages import IMAGE_COLUMNS, existing_folder, files_below, invalid, listed
-from ..data.archives import extract_archive
+from .._common.errors import invalid, listed
+from .._common.files import existing_folder, files_below
 from ..data.checking import find_problems
-from ..data.folders import scan_folders
-from ..data.imagepulse import archive_name, find_archives, scan_folder
-from ..data.omnistyle import scan_omnistyle
-from ..data.procedural import load_procedural
-from ..data.scanning import Scan, dataset_from_scan, is_image
+from ..data.columns import IMAGE_COLUMNS
+from ..data.layouts.archives import extract_archive
+from ..data.layouts.folders import scan_folders
+from ..data.layouts.imagepulse import archive_name, find_archives, scan_folder
+from ..data.layouts.omnistyle import scan_omnistyle
+from ..data.layouts.scanning import Scan, dataset_from_scan, is_image
+from ..data.layouts.unpaired import load_unpaired
+from ..data.procedural.triplets import load_procedural
 from ..data.triplets import load_triplets, open_source
-from ..data.unpaired import load_unpaired
 
 
 BENCHMARKS = ("procedural", "omnistyle", "imagepulse", "unpaired", "styleid", "triplets")

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """What a checkpoint must do whatever the data: follow the strength dial, keep a picture whose style is its own, and
 reconstruct."""
 
@@ -22,15 +11,11 @@ import numpy as np
 import torch
 
 from ..image_processing_stylevar import ImageSource
+from ..measures.images import mean_colour_difference, peak_signal_to_noise_ratio, structural_similarity
 from ..modeling_stylevar import StyleVARForConditionalGeneration
 from ..pipeline_stylevar import StyleVARPipeline
-from ._inputs import as_pipeline, batches, check_count, fit, to_pixel_values
-from .image_measures import (
-    mean_colour_difference,
-    peak_signal_to_noise_ratio,
-    structural_similarity,
-)
-from .intervals import Estimate, bootstrap_mean
+from .inputs import as_pipeline, batches, check_count, fit, to_pixel_values
+from .statistics import Estimate, bootstrap_mean
 
 
 # Heading, the sign of its change as the strength grows, and digits to show.

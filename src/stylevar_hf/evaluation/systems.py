@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """
 What is compared: checkpoints, the same checkpoints with other pairs' styles or at other strengths, controls that do
 nothing clever, baselines, and any generator of your own.
@@ -20,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from ..data._messages import invalid
-from ._run_folder import file_name
+from .._common.errors import invalid
 from .baselines import BASELINE_TITLES
+from .run.run_folder import file_name
 
 
 @dataclass(frozen=True)

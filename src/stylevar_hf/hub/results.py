@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """Evaluation results for cards: read from `results.json`, shown as a table and as the Hub's metadata."""
 
 import json
@@ -151,7 +140,7 @@ def _model_of_folder(report: Mapping[str, Any], path: Path) -> str | None:
     models = _mapping(_mapping(report.get("settings")).get("models"))
     if len(models) < 2:
         return None
-    from ..evaluation._checkpoints import own_fingerprint
+    from ..evaluation.run.checkpoints import own_fingerprint
 
     folder = path.absolute().parent
     own = own_fingerprint(str(folder))

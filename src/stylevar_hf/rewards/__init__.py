@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """
 Rewards for GRPO, in TRL's calling form.
 
@@ -49,7 +38,7 @@ Packages and weights are loaded when a reward is first used. [`RewardInProcess`]
 
 from typing import TYPE_CHECKING
 
-from .._lazy import lazy_names
+from .._common.lazy import lazy_names
 
 
 _MODULES = {

@@ -1,21 +1,10 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """Palettes as a reward: no network, no download."""
 
 import torch
 
-from ._quantiles import quantiles
+from ..measures.quantiles import quantiles
 from .base import Reward, require_packages
 
 
@@ -89,7 +78,7 @@ def rgb_to_lab(images: torch.Tensor) -> torch.Tensor:
 
 def _palette_quantiles(pixels: torch.Tensor) -> torch.Tensor:
     """What `stylevar_hf.evaluation.colour_signature` gives, for pixels `(3, HW)` in CIELAB: `(32, 1024)`."""
-    from ..evaluation.image_measures import projection_directions  # brings scikit-image along
+    from ..measures.images import projection_directions  # brings scikit-image along
 
     directions = torch.from_numpy(projection_directions()).to(pixels)
     return 2 * quantiles(directions @ pixels)

@@ -1,16 +1,5 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """How alike the image and the target are, place by place: SSIM and LPIPS."""
 
 import math
@@ -21,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..training.vq_losses import PERCEPTUAL_WEIGHT_FILES
+from ..measures.weights import require_weights
+from ..training.vq.losses import PERCEPTUAL_WEIGHT_FILES
 from .base import Reward
-from .torchvision_weights import require_weights
 
 
 WINDOW_SIGMA, WINDOW_RADIUS = 1.5, 5  # pixels: a Gaussian cut at 3.5 sigma, 11 x 11

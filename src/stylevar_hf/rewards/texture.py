@@ -1,22 +1,11 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """Reward on the sizes, directions and contrasts of strokes and grain. Needs no weights."""
 
 import torch
 import torch.nn.functional as F
 
-from ._quantiles import quantiles
+from ..measures.quantiles import quantiles
 from .base import Reward, require_packages
 from .color import rgb_to_lab
 
@@ -47,7 +36,7 @@ class TextureStatisticsReward(Reward):
         require_packages(self.name, ("skimage", "scipy"))
 
     def describe(self, images: torch.Tensor) -> torch.Tensor:
-        from ..evaluation.image_measures import MARGIN, log_gabor_filters  # brings scikit-image along
+        from ..measures.images import MARGIN, log_gabor_filters  # brings scikit-image along
 
         lightness = F.pad(rgb_to_lab(images)[:, :1], [MARGIN] * 4, mode="reflect")
         filters = torch.from_numpy(log_gabor_filters(*lightness.shape[-2:])).to(lightness)

@@ -7,7 +7,7 @@ told to stop. Needs `stylevar-hf[serve]`.
 
 from typing import TYPE_CHECKING
 
-from .._lazy import lazy_names
+from .._common.lazy import lazy_names
 
 
 _MODULES = {"app": ("build_app",), "running": ("serve",), "settings": ("ServerSettings",)}

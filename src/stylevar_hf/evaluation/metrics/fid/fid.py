@@ -1,23 +1,12 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """FID of images and references."""
 
 import evaluate
 
 from stylevar_hf.evaluation.metrics.base import ImageMetric, check_reduction
-from stylevar_hf.evaluation.metrics.frechet import FID_FILE, FID_URL, FIDInception, frechet_distance
 from stylevar_hf.evaluation.metrics.weights import find_weights
+from stylevar_hf.measures.frechet import FID_FILE, FID_URL, FIDInception, frechet_distance
 
 
 _DESCRIPTION = """

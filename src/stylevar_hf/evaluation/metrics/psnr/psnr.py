@@ -1,23 +1,12 @@
 # Copyright 2026 The stylevar-hf authors.
-#
-# Licensed under the Apache License, Version 2.0 (the "License");
-# you may not use this file except in compliance with the License.
-# You may obtain a copy of the License at
-#
-#     http://www.apache.org/licenses/LICENSE-2.0
-#
-# Unless required by applicable law or agreed to in writing, software
-# distributed under the License is distributed on an "AS IS" BASIS,
-# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
-# See the License for the specific language governing permissions and
-# limitations under the License.
+# SPDX-License-Identifier: Apache-2.0
 """PSNR of images and references."""
 
 import evaluate
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from stylevar_hf.evaluation.image_measures import MAX_DECIBELS
 from stylevar_hf.evaluation.metrics.base import INPUTS_DESCRIPTION, PairedImageMetric
+from stylevar_hf.measures.images import MAX_DECIBELS
 
 
 _DESCRIPTION = """

@@ -1,0 +1,247 @@
+# Copyright 2026 The stylevar-hf authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Folders of any layout: what `stylevar data check` finds in them, and plain `content/ style/ target/` folders."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import datasets
+import PIL.Image
+import PIL.ImageOps
+from tqdm.auto import tqdm
+
+from ..._common.errors import invalid
+from ..._common.files import existing_folder, files_below
+from ..checking import Problem, find_file_problems, find_problems, image_problem
+from ..columns import IMAGE_COLUMNS
+from .archives import ArchiveError
+from .imagepulse import find_archives, scan_archive
+from .imagepulse import scan_folder as scan_samples
+from .imagepulse_samples import JSON_FIELDS
+from .omnistyle import SEPARATOR, TARGET_FOLDERS, scan_omnistyle
+from .scanning import Scan, by_stem, is_image
+
+
+FORMATS = ("auto", "omnistyle", "imagepulse", "folder", "dataset")
+# What `save_to_disk` writes, and what tells `load_dataset` which image is which.
+_SAVED_FILES = ("state.json", "dataset_dict.json")
+_METADATA_FILES = ("metadata.jsonl", "metadata.csv")
+# Aspect ratios of content and target that differ by more than this are no rounding.
+ASPECT_TOLERANCE = 0.02
+
+
+@dataclass
+class FolderReport:
+    """
+    What was found in a folder.
+
+    Args:
+        root (`str`):
+            The folder.
+        format (`str`):
+            `"omnistyle"`, `"imagepulse"`, `"folder"` or `"dataset"`.
+        num_triplets (`int`):
+            Complete triplets, whether or not their images can be decoded.
+        num_images (`int`):
+            Images that were decoded.
+        problems (`list[Problem]`):
+            Sorted by path.
+    """
+
+    root: str
+    format: str
+    num_triplets: int = 0
+    num_images: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def errors(self) -> list[Problem]:
+        return [problem for problem in self.problems if problem.severity == "error"]
+
+    @property
+    def warnings(self) -> list[Problem]:
+        return [problem for problem in self.problems if problem.severity == "warning"]
+
+
+def check_folder(
+    root: str | os.PathLike,
+    format: str = "auto",
+    min_side: int = 64,
+    num_workers: int | None = None,
+    progress: bool = True,
+) -> FolderReport:
+    """
+    Lists every broken and every unpaired file of a data folder. Nothing is written.
+
+    Errors, at which a loader or a training run would stop: a target without content or style, a sample with a missing
+    image, a name or a JSON file that cannot be read, an image that cannot be decoded to its last byte, a truncated
+    archive, an unsafe archive member. Warnings: an image that belongs to no triplet, an image with a side below
+    `min_side`, a file among plain folders that is no image, a target whose aspect ratio is not its content's.
+
+    Args:
+        root (`str` or `os.PathLike`):
+            The folder.
+        format (`str`, *optional*, defaults to `"auto"`):
+            `"omnistyle"` (see [`load_omnistyle`]), `"imagepulse"` (see [`load_imagepulse`]), or `"folder"`: folders
+            `content`, `style` and `target` whose files have the same names but for their suffixes, or, where these
+            are missing, any images; or `"dataset"`: what `datasets.load_from_disk` or `load_dataset` reads, such as
+            Parquet files, every column of images in every split.
+        min_side (`int`, *optional*, defaults to 64):
+            In pixels.
+        num_workers (`int`, *optional*):
+            Threads that decode. Defaults to the number of cores, at most 8.
+        progress (`bool`, *optional*, defaults to `True`):
+            Whether to show a progress bar.
+
+    Raises:
+        ValueError: If the folder does not exist, is not of the format named, or holds no image and no archive.
+    """
+    folder = existing_folder("root", root)
+    if format not in FORMATS:
+        raise invalid("format", f"one of {FORMATS}", repr(format), "Choose one.")
+    found = _find_format(folder) if format == "auto" else format
+    report, scan = FolderReport(str(folder), found), Scan()
+    archives = find_archives(folder) if found == "imagepulse" else []
+    if found == "dataset":
+        _check_dataset(folder, report, num_workers, progress)
+    elif archives:
+        _check_archives(archives, report, scan, progress)
+    else:
+        if found == "omnistyle":
+            scan = scan_omnistyle(folder)
+        elif found == "imagepulse":
+            scan_samples(folder, scan)
+        elif all((folder / column).is_dir() for column in IMAGE_COLUMNS):
+            scan = scan_folders(folder)
+        _check_files(folder, report, scan, min_side, num_workers, progress)
+    if not (report.num_images or scan.problems):
+        raise invalid("root", "a folder with images or archives", f"{str(folder)!r} without any", "Check the path.")
+    report.num_triplets += len(scan.rows)
+    if found in ("omnistyle", "imagepulse") and not (report.num_triplets or report.errors or scan.errors):
+        scan.error(None, folder, f"holds no triplet in the layout of {found}")
+    report.problems = sorted({*report.problems, *scan.problems}, key=lambda problem: (problem.path, problem.reason))
+    return report
+
+
+def scan_folders(root: str | os.PathLike) -> Scan:
+    """
+    The triplets of `root/content`, `root/style` and `root/target`, whose files have the same names but for their
+    suffixes, those of subfolders included. A name belongs to a triplet, not to a content, which may lie there under
+    many: its id is a hash.
+    """
+    root, scan = Path(root), Scan()
+    images = {column: by_stem(root / column, scan, column) for column in IMAGE_COLUMNS}
+    for stem in sorted(set().union(*images.values())):
+        row = {column: str(images[column][stem]) for column in IMAGE_COLUMNS if stem in images[column]}
+        if len(row) == len(IMAGE_COLUMNS):
+            scan.rows.append({**row, "content_id": None, "style_id": stem})
+        for column in IMAGE_COLUMNS:
+            if column not in row:
+                others = " and ".join(row[other] for other in row)
+                scan.error(column, root / column / f"{stem}.*", f"is missing, but there is {others}")
+    return scan
+
+
+def _find_format(folder: Path) -> str:
+    if all((folder / column).is_dir() for column in ("content", "style")):
+        targets = [path for name in TARGET_FOLDERS if (folder / name).is_dir() for path in files_below(folder / name)]
+        named = any(SEPARATOR in path.name for path in targets) or (folder / TARGET_FOLDERS[1]).is_dir()
+        return "omnistyle" if named else "folder"
+    if any((folder / name).is_file() for name in _SAVED_FILES):
+        return "dataset"
+    if find_archives(folder, "auto"):
+        return "imagepulse"
+    for path in files_below(folder):
+        if path.stem in IMAGE_COLUMNS and is_image(path) and path.parent != folder:
+            return "imagepulse"
+        if path.suffix.lower() == ".json" and f'"{JSON_FIELDS["content"]}"' in path.read_text(errors="replace"):
+            return "imagepulse"
+    is_dataset = any(path.name in _METADATA_FILES or path.suffix == ".parquet" for path in files_below(folder))
+    return "dataset" if is_dataset else "folder"
+
+
+def _check_files(
+    folder: Path, report: FolderReport, scan: Scan, min_side: int, num_workers: int | None, progress: bool
+) -> None:
+    """Decodes every image below the folder, in a triplet or not, and looks at the sizes of those that can be used."""
+    columns = {row[column]: column for row in scan.rows for column in IMAGE_COLUMNS}
+    files = [(columns.get(str(path)), str(path)) for path in files_below(folder) if is_image(path)]
+    report.num_images = len(files)
+    report.problems += find_file_problems(files, num_workers, progress)
+    broken = {problem.path for problem in report.problems}
+    sizes = {path: _size(path) for _, path in files if path not in broken}
+    for column, path in files:
+        if path in sizes and min(sizes[path]) < min_side:
+            reason = f"is small: {_shown(sizes[path])} pixels, and a side is below {min_side}"
+            report.problems.append(Problem(None, column, path, reason, "warning"))
+    for row in scan.rows:
+        content, target = sizes.get(row["content"]), sizes.get(row["target"])
+        if content and target and not _same_aspect(content, target):
+            reason = (
+                f"has another aspect ratio ({_shown(target)}) than its content {row['content']} ({_shown(content)})"
+            )
+            report.problems.append(Problem(None, "target", row["target"], reason, "warning"))
+
+
+def _check_dataset(folder: Path, report: FolderReport, num_workers: int | None, progress: bool) -> None:
+    """Decodes every image in the columns of a data set, whatever they are called."""
+    from ..triplets import open_source
+
+    source = open_source(folder)
+    for name, part in source.items() if isinstance(source, Mapping) else [("", source)]:
+        for column in IMAGE_COLUMNS:  # Parquet files of others may hold bytes
+            if column in part.column_names:
+                part = part.cast_column(column, datasets.Image())
+        columns = [name for name, feature in part.features.items() if isinstance(feature, datasets.Image)]
+        if not columns:
+            found = f"{str(folder)!r} with the columns {', '.join(part.column_names) or '(none)'}"
+            raise invalid("root", "a data set with a column of images", found, "Cast them to `datasets.Image`.")
+        report.num_images += len(part) * len(columns)
+        if set(IMAGE_COLUMNS[:2]) <= set(columns):
+            report.num_triplets += len(part)
+        place = f"{folder}: {name}" if name else str(folder)
+        problems = find_problems(part, columns, num_workers, progress)
+        report.problems += [replace(problem, path=problem.path or place) for problem in problems]
+
+
+def _check_archives(archives: Sequence[Path], report: FolderReport, scan: Scan, progress: bool) -> None:
+    """Reads every archive once from start to end, and decodes its images on the way; nothing is unpacked."""
+    with tqdm(desc="Checking images", unit=" images", disable=not progress) as bar:
+        for archive in archives:
+
+            def look_at(name: str, data: bytes, archive: Path = archive) -> None:
+                report.num_images += 1
+                bar.update()
+                if reason := image_problem({"path": name, "bytes": data}):
+                    scan.error(None, f"{archive}: {name}", reason)
+
+            def note(name: str, danger: str, archive: Path = archive) -> None:
+                scan.error(None, f"{archive}: {name}", f"is unsafe: {danger}")
+
+            try:
+                report.num_triplets += len(scan_archive(archive, scan, on_image=look_at, on_danger=note))
+            except ArchiveError as error:
+                scan.error(None, archive, error.reason)
+            except OSError as error:
+                scan.error(None, archive, f"cannot be read ({error.strerror or error})")
+
+
+def _size(path: str) -> tuple[int, int]:
+    """Width and height of an image as it is shown, that is, after turning it upright."""
+    with PIL.Image.open(path) as image:
+        width, height = image.size
+        sideways = image.getexif().get(0x0112, 1) >= 5  # the four orientations that swap the sides
+    return (height, width) if sideways else (width, height)
+
+
+def _same_aspect(first: tuple[int, int], second: tuple[int, int]) -> bool:
+    return abs(first[0] * second[1] / (first[1] * second[0]) - 1) <= ASPECT_TOLERANCE
+
+
+def _shown(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+__all__ = ["FORMATS", "FolderReport", "check_folder", "scan_folders"]
