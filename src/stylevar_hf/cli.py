@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import benchmark, convert, data, demo, download_dreamsim, evaluate, push, serve, stylize
+from .commands import benchmark, convert, data, demo, download_dreamsim, env, evaluate, push, serve, stylize
 from .commands.base import EXIT_BAD_INPUT, report_error
 
 
@@ -27,6 +27,7 @@ COMMANDS = (
     serve.COMMAND,
     download_dreamsim.COMMAND,
     push.COMMAND,
+    env.COMMAND,
 )
 
 
