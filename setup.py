@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packaging of stylevar-hf. Each range starts at the release the package was tested with."""
 
+import os
 import re
 from pathlib import Path
 
@@ -15,6 +16,39 @@ def read_version() -> str:
     """The version's only home is `stylevar_hf.__version__`; importing the package here would need its dependencies."""
     source = (ROOT / "src" / "stylevar_hf" / "__init__.py").read_text(encoding="utf-8")
     return re.search(r'^__version__ = "([^"]+)"$', source, re.MULTILINE).group(1)
+
+
+# Where the sources live, for links on PyPI. GitHub's builds know it; elsewhere links stay as they are.
+REPOSITORY = os.environ.get("STYLEVAR_REPOSITORY") or (
+    f"{os.environ['GITHUB_SERVER_URL']}/{os.environ['GITHUB_REPOSITORY']}" if "GITHUB_REPOSITORY" in os.environ else ""
+)
+
+
+def read_description() -> str:
+    """README, with links that lead somewhere from PyPI too: relative ones are made absolute."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    if not REPOSITORY:
+        return text
+    place = f"v{read_version()}" if os.environ.get("GITHUB_REF", "").startswith("refs/tags/") else "main"
+
+    def absolute(match: re.Match) -> str:
+        is_image = match["start"].startswith(("![", "<img"))
+        return f"{match['start']}{REPOSITORY}/{'raw' if is_image else 'blob'}/{place}/{match['path']}"
+
+    relative = r"(?!https?:|mailto:|#)(?P<path>[^)\"\s]+)"
+    text = re.sub(rf"(?P<start>!?\[[^\]]*\]\(){relative}", absolute, text)
+    return re.sub(rf'(?P<start><(?:img|a)\s[^>]*?(?:src|href)="){relative}', absolute, text)
+
+
+def project_urls() -> dict[str, str]:
+    urls = {"Paper": "https://arxiv.org/abs/2604.21052"}
+    if REPOSITORY:
+        urls |= {
+            "Repository": REPOSITORY,
+            "Issues": f"{REPOSITORY}/issues",
+            "Changelog": f"{REPOSITORY}/blob/main/CHANGELOG.md",
+        }
+    return urls
 
 
 CORE = [
@@ -76,10 +110,11 @@ setup(
     name="stylevar-hf",
     version=read_version(),
     description="StyleVAR for transformers: reference-based style transfer by visual autoregression",
-    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description=read_description(),
     long_description_content_type="text/markdown",
     author="The stylevar-hf authors",
     license="Apache-2.0",
+    project_urls=project_urls(),
     license_files=["LICENSE"],
     keywords=["style transfer", "visual autoregressive modeling", "VAR", "transformers", "pytorch"],
     package_dir={"": "src"},
@@ -96,6 +131,9 @@ setup(
         "Operating System :: OS Independent",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Typing :: Typed",
     ],
