@@ -28,11 +28,12 @@ class TestOKLab:
         torch.testing.assert_close(oklab_to_rgb(rgb_to_oklab(photo)), photo, atol=1e-5, rtol=0)
 
 
-class TestKeepColors:
-    @pytest.fixture(scope="class")
-    def painting(self, photo):
-        return torch.rand(photo.shape, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.25
+@pytest.fixture(scope="module")
+def painting(photo):
+    return torch.rand(photo.shape, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.25
 
+
+class TestKeepColors:
     def test_zero_is_the_painting_itself(self, photo, painting):
         assert keep_colors(painting, photo, 0.0) is painting
 

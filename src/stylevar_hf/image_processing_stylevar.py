@@ -393,6 +393,13 @@ class StyleVARImageProcessor(PilBackend):
         margins = ((0, 0), (top, target[0] - height - top), (left, target[1] - width - left))
         return np.pad(image, margins, mode="edge")
 
+    def fit_image(self, image: PIL.Image.Image, size: tuple[int, int], resize_mode: str) -> torch.Tensor:
+        """A picture as the model sees it, `(3, *size)` in [0, 1]."""
+        size = SizeDict(height=size[0], width=size[1])
+        array = np.moveaxis(np.asarray(image), -1, 0)
+        array = self._fit(array, size, self.resample, resize_mode, self.max_image_pixels)
+        return torch.from_numpy(np.ascontiguousarray(array)).float() / 255
+
     def _preprocess(
         self,
         images: list[np.ndarray],
@@ -426,6 +433,7 @@ class StyleVARImageProcessor(PilBackend):
         output_type: str = "pil",
         target_sizes: Sequence[tuple[int, int]] | torch.Tensor | np.ndarray | None = None,
         output_size: tuple[int, int] | None = None,
+        resize_mode: str | None = None,
     ) -> list[PIL.Image.Image] | list[np.ndarray] | list[torch.Tensor] | np.ndarray | torch.Tensor:
         """
         The model's pixels as pictures.
@@ -442,6 +450,8 @@ class StyleVARImageProcessor(PilBackend):
             output_size (`tuple[int, int]`, *optional*):
                 Height and width of every result, whatever the aspect ratio, instead of those of the content.
                 `target_sizes` then only tells where the padding is.
+            resize_mode (`str`, *optional*):
+                How the contents were made to fit. Defaults to the processor's own.
 
         Returns:
             `list[PIL.Image.Image]`, or one array `(batch, height, width, 3)`, or one tensor
@@ -464,23 +474,30 @@ class StyleVARImageProcessor(PilBackend):
         images = [PIL.Image.fromarray(_to_uint8(values, "pixel_values")) for values in pixels]
         if resized:
             contents = [None] * len(images) if target_sizes is None else target_sizes
-            images = [self._unfit(image, size, output_size) for image, size in zip(images, contents, strict=True)]
+            images = [
+                self._unfit(image, size, output_size, resize_mode or self.resize_mode)
+                for image, size in zip(images, contents, strict=True)
+            ]
         if output_type == "pil":
             return images
         arrays = [np.asarray(image, dtype=np.float32) / 255 for image in images]
         return arrays if output_type == "np" else [torch.from_numpy(array).permute(2, 0, 1) for array in arrays]
 
     def _unfit(
-        self, image: PIL.Image.Image, content_size: tuple[int, int] | None, output_size: tuple[int, int] | None
+        self,
+        image: PIL.Image.Image,
+        content_size: tuple[int, int] | None,
+        output_size: tuple[int, int] | None,
+        resize_mode: str,
     ) -> PIL.Image.Image:
         """Undoes `_fit` as far as that is possible."""
         if content_size is not None:
             target = (image.height, image.width)
-            if self.resize_mode == "pad":
+            if resize_mode == "pad":
                 height, width = fitted_size(*content_size, target, "pad")
                 top, left = (target[0] - height) // 2, (target[1] - width) // 2
                 image = image.crop((left, top, left + width, top + height))
-            elif self.resize_mode == "center_crop":
+            elif resize_mode == "center_crop":
                 scale = max(part / whole for part, whole in zip(target, content_size, strict=True))
                 content_size = tuple(max(1, round(part / scale)) for part in target)
         height, width = output_size or content_size

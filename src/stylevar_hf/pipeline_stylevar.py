@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,42 @@ from transformers import Pipeline
 from transformers.utils import ModelOutput, cached_file, find_adapter_config_file, is_peft_available
 from transformers.utils.logging import get_logger, tqdm
 
+from .controls_stylevar import (
+    blend_references,
+    check_weights,
+    lay_over,
+    painted_tokens,
+    read_mask,
+    read_strength_map,
+    scale_strengths,
+    token_strengths,
+    token_weights,
+)
 from .generation_stylevar import StyleVARGenerateOutput, StyleVARReference, StyleVARScaleState, check_sampling
-from .image_processing_stylevar import OUTPUT_TYPES, ImageSource, StyleVARImageProcessor, check_size, load_image
+from .image_processing_stylevar import ImageSource, StyleVARImageProcessor, load_image
 from .modeling_stylevar import StyleVARForConditionalGeneration
+from .pipeline_inputs_stylevar import (
+    check_counts,
+    check_output,
+    check_strengths,
+    count_pairs,
+    is_list,
+    make_generators,
+    name_sources,
+    nest,
+    notice_aspects,
+    per_pair,
+    read_maps,
+    split_batches,
+    split_by_kind,
+)
+from .retouching_stylevar import Retouching
 
 
 logger = get_logger(__name__)
+
+# How a content is made to fit, in the words of the call and of the image processor.
+FITS = {"stretch": "stretch", "crop": "center_crop", "pad": "pad"}
 
 # Of every `from_pretrained`: which files, and from where.
 HUB_OPTIONS = ("revision", "subfolder", "token", "cache_dir", "local_files_only", "force_download")
@@ -293,6 +322,12 @@ class StyleVARPipeline(Pipeline):
         temperature: float | None = None,
         output_type: str = "pil",
         output_size: str | tuple[int, int] = "model",
+        fit: str | None = None,
+        keep_colors: float = 0.0,
+        strength_per_scale: str | Sequence[float] | None = None,
+        strength_map: ImageSource | Sequence[ImageSource] | None = None,
+        mask: ImageSource | Sequence[ImageSource] | None = None,
+        mask_feather: int = 8,
         callback_on_scale_end: Callable[[StyleVARScaleState], None] | None = None,
         previews: bool = False,
         progress: bool = False,
@@ -305,9 +340,9 @@ class StyleVARPipeline(Pipeline):
                 What to paint; see [`load_image`] for the accepted shapes and ranges. The column of a
                 `datasets.Dataset` is a list.
             style (path, URL, `PIL.Image.Image`, `np.ndarray`, `torch.Tensor`, or a list of them):
-                How to paint it. Contents and styles are paired in order; a single one of either kind, or a list of
-                one, is used for all. A picture that occurs several times (the same path or the same object) is read
-                and encoded once.
+                How to paint it; or what [`~StyleVARPipeline.blend_styles`] returned. Contents and styles are paired in
+                order; a single one of either kind, or a list of one, is used for all. A picture that occurs several
+                times (the same path or the same object) is read and encoded once.
             seed (`int` or `Sequence[int]`, *optional*):
                 One for all pairs, or one per pair. Image `j` of a pair is drawn with the seed `seed + j` alone, on
                 every device: neither the position of the pair nor the batch size changes it, floating-point rounding
@@ -327,7 +362,26 @@ class StyleVARPipeline(Pipeline):
                 `"pil"`, `"np"` (float32 in [0, 1], `(height, width, 3)`) or `"pt"` (`(3, height, width)`).
             output_size (`str` or `tuple[int, int]`, *optional*, defaults to `"model"`):
                 `"model"`: as the model paints. `"content"`: the content's own size, without the padding if the
-                processor pads; see [`~StyleVARImageProcessor.postprocess`]. Or `(height, width)`.
+                processor pads; where that is larger, the content guides the enlargement, so that edges are sharp
+                ([`guided_resize`]). Or `(height, width)`.
+            fit (`str`, *optional*):
+                How a content that is no square is made to fit: `"stretch"`, `"crop"` (the centre) or `"pad"` (with its
+                own edge, cut off at the end). Styles are then stretched or cropped. Defaults to what the image
+                processor says, `"stretch"` as published.
+            keep_colors (`float`, *optional*, defaults to 0.0):
+                In [0, 1]: the content's hue and chroma under the painting's light, in OKLab; see [`keep_colors`].
+            strength_per_scale (`str` or sequence of `K` floats, *optional*):
+                In [-1, 1], added to `style_strength` at each scale, coarse to fine; or `"palette"`, `"strokes"` or
+                `"layout"`. Coarse scales are layout and palette, fine ones strokes.
+            strength_map (picture, or a list with one per pair, *optional*):
+                Added to `style_strength` at each place of the content: a grey picture (black is -1, 128 is 0, white is
+                1), or floats of shape `(height, width)` in [-1, 1]. The share of the style at a token is
+                `clamp(alpha_k + (s + s_k + m(x)) / 2, 0.01, 0.99)`, with the sum clipped to [-1, 1].
+            mask (picture, or a list with one per pair, *optional*):
+                White where the content is painted, black where it stays as it is, bit for bit at the size of the
+                result. What stays is context for what is painted.
+            mask_feather (`int`, *optional*, defaults to 8):
+                Pixels of the result over which the painting fades in from the edge of the mask.
             callback_on_scale_end (`Callable[[StyleVARScaleState], None]`, *optional*):
                 Called after each scale of each batch.
             previews (`bool`, *optional*, defaults to `False`):
@@ -343,53 +397,221 @@ class StyleVARPipeline(Pipeline):
             ValueError: If a picture cannot be read or an argument does not fit; before the model starts.
         """
         # 1. Check the arguments and read the pictures, before the model does anything
-        _check_counts(num_images, batch_size)
-        _check_output(output_type, output_size)
+        check_counts(num_images, batch_size)
+        check_output(output_type, output_size)
         check_sampling(top_k, top_p, temperature, do_sample is not False)
         sampling = {"do_sample": do_sample, "top_k": top_k, "top_p": top_p, "temperature": temperature}
-        contents, styles = _name_sources("content", content), _name_sources("style", style)
-        num_pairs = _count_pairs(len(contents), len(styles))
-        style_strength = _check_strengths(_per_pair("style_strength", style_strength, num_pairs))
-        generator = _make_generators(seed, generator, num_pairs, num_images)
-        content_inputs = self.preprocess(contents, num_pairs)
-        style_inputs = self.preprocess(styles, num_pairs)
+        content_mode, style_mode = self._resize_modes(fit)
+        retouch = Retouching(self.image_processor, content_mode, keep_colors, mask_feather, output_type, output_size)
+        contents, styles = name_sources("content", content), name_sources("style", style)
+        num_pairs = count_pairs(len(contents), len(styles))
+        style_strength = check_strengths(per_pair("style_strength", style_strength, num_pairs))
+        if strength_per_scale is not None:
+            strength_per_scale = scale_strengths(strength_per_scale, self.model.config.num_scales)
+        generator = make_generators(seed, generator, num_pairs, num_images)
+        masks = read_maps("mask", mask, num_pairs, read_mask, neutral=1.0)
+        maps = read_maps("strength_map", strength_map, num_pairs, read_strength_map, neutral=0.0)
+        style_pictures, given_styles = self._sort_styles(styles)
+        inputs = self.preprocess(contents, num_pairs, content_mode, keep_images=retouch.needs_content(masks))
+        style_inputs = self.preprocess(style_pictures, num_pairs, style_mode) if style_pictures else None
+        for name, pictures in (("mask", masks), ("strength_map", maps)):
+            notice_aspects(name, pictures, inputs["sizes"])
 
         # 2. Encode every picture once
         batch_size = batch_size or self._batch_size or num_images
-        batches = _split(num_pairs, num_images, batch_size)
-        content_reference = self._encode(self.model.encode_content, content_inputs["pixel_values"], batch_size)
-        style_reference = self._encode(self.model.encode_style, style_inputs["pixel_values"], batch_size)
+        content_reference = self._encode(self.model.encode_content, inputs["pixel_values"], batch_size)
+        style_references = self._encode_styles(styles, given_styles, style_inputs, num_pairs, batch_size)
+        batches = split_by_kind(split_batches(num_pairs, num_images, batch_size), style_references)
 
-        # 3. Generate and post-process, batch by batch
+        # 3. Generate and retouch, batch by batch
         images, scales = [], []
         with tqdm(total=len(batches) * self.model.config.num_scales, unit="scale", disable=not progress) as bar:
             for pairs, samples in batches:
                 rows = [i * num_images + j for i in pairs for j in samples]
+                sizes = [inputs["sizes"][i] for i in pairs]
                 callback = _ScaleCallback(bar, previews, callback_on_scale_end)
                 outputs = self._forward(
                     {
-                        "content": content_reference.select([content_inputs["rows"][i] for i in pairs]),
-                        "style": style_reference.select([style_inputs["rows"][i] for i in pairs]),
-                        "style_strength": [style_strength[i] for i in pairs],
+                        "content": content_reference.select([inputs["rows"][i] for i in pairs]),
+                        "style": self._join_styles([style_references[i] for i in pairs], sizes, content_mode),
+                        "style_strength": self._strengths(
+                            [style_strength[i] for i in pairs],
+                            strength_per_scale,
+                            self._lay_over([maps[i] for i in pairs], sizes, content_mode, neutral=0.0),
+                        ),
+                        "painted_tokens": self._painted(
+                            self._lay_over([masks[i] for i in pairs], sizes, content_mode, neutral=1.0)
+                        ),
                         "generator": [generator[row] for row in rows] if isinstance(generator, list) else generator,
                     },
                     num_return_sequences=len(samples),
                     callback_on_scale_end=callback,
                     **sampling,
                 )
-                sizes = [content_inputs["sizes"][row // num_images] for row in rows]
-                images += self.postprocess(outputs.pixel_values, sizes, output_type, output_size)
-                scales += zip(
-                    *(self.postprocess(pixels, sizes, output_type, output_size) for pixels in callback.previews),
-                    strict=True,
-                )
+
+                def finish(pixel_values: torch.Tensor, rows: list[int] = rows) -> list[Image]:
+                    pairs = [row // num_images for row in rows]
+                    return [
+                        retouch(pixels, inputs["sizes"][i], inputs["images"][i], masks[i])
+                        for pixels, i in zip(pixel_values, pairs, strict=True)
+                    ]
+
+                images += finish(outputs.pixel_values)
+                scales += zip(*map(finish, callback.previews), strict=True)
 
         # 4. Nest the results like the inputs
-        is_list = _is_list(content) or _is_list(style)
-        images = _nest(images, num_images, is_list)
+        nested = is_list(content) or is_list(style)
+        images = nest(images, num_images, nested)
         if not previews:
             return images
-        return StyleVARPipelineOutput(images=images, previews=_nest([list(s) for s in scales], num_images, is_list))
+        return StyleVARPipelineOutput(images=images, previews=nest([list(s) for s in scales], num_images, nested))
+
+    def blend_styles(
+        self,
+        styles: Sequence[ImageSource | StyleVARReference],
+        weights: Sequence[float] | None = None,
+        masks: Sequence[ImageSource] | None = None,
+        *,
+        fit: str | None = None,
+    ) -> StyleVARReference:
+        r"""
+        Several styles as one, for `style=` of any call: in every block their answers are blended,
+        `sum_i w_i Attn(Q=style_i)`, and so are gates, scales and shifts, with one weight per style and token (the
+        blended attention of arXiv 2604.21052, with more guides).
+
+        Args:
+            styles (list of pictures or [`StyleVARReference`]):
+                At least one.
+            weights (sequence of floats, *optional*):
+                One per style, not negative; they are divided by their sum. Equal by default.
+            masks (list of pictures, *optional*):
+                One per style: white where it counts, over the content, whatever its size. They are carried to the
+                tokens of every scale; edges are as soft as the pictures', and at coarse scales softer.
+            fit (`str`, *optional*):
+                How the styles are made to fit; see the call.
+
+        Returns:
+            [`StyleVARReference`]: May be kept and used for any content; `torch.save` writes it.
+
+        Raises:
+            ValueError: If there is no style, weights are negative or sum to 0, numbers differ, or a mask is black.
+
+        Example:
+
+        ```python
+        >>> both = pipe.blend_styles(["sea.jpg", "fire.jpg"], weights=[0.7, 0.3])
+        >>> image = pipe("photo.jpg", both, seed=0)
+        ```
+        """
+        # 1. Check, before the model does anything
+        if not is_list(styles):
+            raise ValueError(f"`styles` must be a list, but got {type(styles).__name__}. Pass one style or more.")
+        named = name_sources("styles", styles)
+        check_weights(weights, len(named))
+        if masks is not None:
+            if not is_list(masks) or len(masks) != len(named):
+                found = len(masks) if is_list(masks) else type(masks).__name__
+                raise ValueError(
+                    f"`masks` must be a list with one picture per style ({len(named)}), but got {found}. Match them."
+                )
+            masks = [read_mask(mask, f"masks[{index}]") for index, mask in enumerate(masks)]
+        pictures, given = self._sort_styles(named)
+        for name, reference in given.items():
+            if reference.weights is not None:
+                raise ValueError(f"`{name}` must be a single style, but got a blend. Blend all styles at once.")
+        inputs = self.preprocess(pictures, len(pictures), self._resize_modes(fit)[1]) if pictures else None
+        # 2. Encode and blend
+        references = self._encode_styles(named, given, inputs, len(named), self._batch_size or 1)
+        return blend_references(references, weights, masks, self.model.config.patch_nums)
+
+    def _resize_modes(self, fit: str | None) -> tuple[str, str]:
+        """How contents and styles are made to fit. No style is padded: its frame would be painted."""
+        if fit is None:
+            return self.image_processor.resize_mode, self.image_processor.resize_mode
+        if fit not in FITS:
+            raise ValueError(f"`fit` must be one of {', '.join(FITS)}, but got {fit!r}. Choose one.")
+        return FITS[fit], "stretch" if fit == "stretch" else "center_crop"
+
+    def _sort_styles(
+        self, styles: dict[str, ImageSource | StyleVARReference]
+    ) -> tuple[dict[str, ImageSource], dict[str, StyleVARReference]]:
+        """Pictures and references, by name."""
+        given = {name: style for name, style in styles.items() if isinstance(style, StyleVARReference)}
+        width, length = self.model.config.hidden_size, self.model.config.sequence_length
+        for name, reference in given.items():
+            fits = reference.embedding is not None and reference.features is not None
+            if not fits or len(reference.embedding) != 1 or reference.embedding.shape[-1] != width:
+                found = "no embedding" if not fits else f"an embedding of shape {tuple(reference.embedding.shape)}"
+                raise ValueError(
+                    f"`{name}` must be a reference of one row and of this model (width {width}), but got {found}. Use "
+                    "`pipe.blend_styles`."
+                )
+            if reference.features.shape[-2] != length:
+                raise ValueError(
+                    f"`{name}` must have {length} tokens, as this model, but got {reference.features.shape[-2]}. Use "
+                    "`pipe.blend_styles`."
+                )
+        return {name: style for name, style in styles.items() if name not in given}, given
+
+    def _encode_styles(
+        self,
+        styles: dict[str, ImageSource | StyleVARReference],
+        given: dict[str, StyleVARReference],
+        inputs: dict[str, Any] | None,
+        num_pairs: int,
+        batch_size: int,
+    ) -> list[StyleVARReference]:
+        """The style of each pair, one row each; every picture is encoded once."""
+        encoded = {}
+        if inputs is not None:
+            reference = self._encode(self.model.encode_style, inputs["pixel_values"], batch_size)
+            names = [name for name in styles if name not in given]
+            encoded = {name: reference.select([row]) for name, row in zip(names, inputs["rows"], strict=False)}
+        for name, reference in given.items():
+            encoded[name] = StyleVARReference(**{key: value.to(self.device) for key, value in reference.items()})
+        references = [encoded[name] for name in styles]
+        return references * num_pairs if len(references) == 1 else references
+
+    def _join_styles(
+        self, references: list[StyleVARReference], sizes: list[tuple[int, int]], resize_mode: str
+    ) -> StyleVARReference:
+        """Styles of one kind as one reference; masks of blends are laid over the contents."""
+        names = [name for name in references[0].keys() if name != "masks"]
+        joined = {name: torch.cat([reference[name] for reference in references]) for name in names}
+        if any(reference.masks is not None for reference in references):
+            side = self.model.config.image_size
+            joined["weights"] = torch.cat(
+                [
+                    reference.weights
+                    if reference.masks is None
+                    else token_weights(
+                        lay_over(reference.masks, size, (side, side), resize_mode), self.model.config.patch_nums
+                    )
+                    for reference, size in zip(references, sizes, strict=True)
+                ]
+            )
+        return StyleVARReference(**joined)
+
+    def _lay_over(
+        self, maps: list[torch.Tensor | None], sizes: list[tuple[int, int]], resize_mode: str, neutral: float
+    ) -> torch.Tensor | None:
+        """Maps over the contents as the model sees these, `(B, image_size, image_size)`; `None` if there are none."""
+        if all(one is None for one in maps):
+            return None
+        side = self.model.config.image_size
+        laid = [
+            torch.full((side, side), neutral) if one is None else lay_over(one, size, (side, side), resize_mode)
+            for one, size in zip(maps, sizes, strict=True)
+        ]
+        return torch.stack(laid)
+
+    def _strengths(
+        self, strengths: list[float], per_scale: list[float] | None, maps: torch.Tensor | None
+    ) -> list[float] | torch.Tensor:
+        return token_strengths(strengths, self.model.config.patch_nums, per_scale, maps)
+
+    def _painted(self, masks: torch.Tensor | None) -> torch.Tensor | None:
+        return None if masks is None else painted_tokens(masks, self.model.config.patch_nums)
 
     def _sanitize_parameters(self, **kwargs) -> tuple[dict, dict, dict]:
         """`Pipeline` hands over what its constructor does not know; there is nothing to configure but the call."""
@@ -400,7 +622,13 @@ class StyleVARPipeline(Pipeline):
             )
         return {}, {}, {}
 
-    def preprocess(self, sources: dict[str, ImageSource], num_pairs: int) -> dict[str, Any]:
+    def preprocess(
+        self,
+        sources: dict[str, ImageSource],
+        num_pairs: int,
+        resize_mode: str | None = None,
+        keep_images: bool = False,
+    ) -> dict[str, Any]:
         """
         Read and prepare pictures, each once.
 
@@ -409,23 +637,30 @@ class StyleVARPipeline(Pipeline):
                 The pictures by the names that error messages use.
             num_pairs (`int`):
                 How many pairs they are for; a single picture is for all of them.
+            resize_mode (`str`, *optional*):
+                How they are made to fit. Defaults to the image processor's own.
+            keep_images (`bool`, *optional*, defaults to `False`):
+                Whether to return the pictures too.
 
         Returns:
             `dict` with `pixel_values`, a tensor of shape `(different pictures, 3, image_size, image_size)`, and for
-            each pair its index in there (`rows`) and the picture's own height and width (`sizes`).
+            each pair its index in there (`rows`), the picture's own height and width (`sizes`) and the picture, or
+            `None` (`images`).
         """
-        pixel_values, rows, sizes, seen = [], [], [], {}
+        resize_mode = self.image_processor.resize_mode if resize_mode is None else resize_mode
+        pixel_values, rows, sizes, images, seen = [], [], [], [], {}
         for name, source in sources.items():
             key = os.fspath(source) if isinstance(source, str | os.PathLike) else id(source)
             if key not in seen:
                 image = load_image(source, name, max_image_pixels=self.image_processor.max_image_pixels)
-                pixel_values.append(self.image_processor(image, return_tensors="pt").pixel_values)
-                seen[key] = (len(seen), (image.height, image.width))
-            rows.append(seen[key][0])
-            sizes.append(seen[key][1])
+                pixels = self.image_processor(image, resize_mode=resize_mode, return_tensors="pt").pixel_values
+                pixel_values.append(pixels)
+                seen[key] = (len(seen), (image.height, image.width), image if keep_images else None)
+            for values, value in zip((rows, sizes, images), seen[key], strict=True):
+                values.append(value)
         if len(sources) == 1:
-            rows, sizes = rows * num_pairs, sizes * num_pairs
-        return {"pixel_values": torch.cat(pixel_values), "rows": rows, "sizes": sizes}
+            rows, sizes, images = rows * num_pairs, sizes * num_pairs, images * num_pairs
+        return {"pixel_values": torch.cat(pixel_values), "rows": rows, "sizes": sizes, "images": images}
 
     def _encode(
         self, encode: Callable[[torch.Tensor], StyleVARReference], pixel_values: torch.Tensor, batch_size: int
@@ -487,126 +722,6 @@ def _check_adapter(name: str | os.PathLike, config_file: str | None) -> None:
             f"`adapter` must be a plain LoRA adapter, but got {os.fspath(name)}, which is one of DoRA. Merge it into "
             "its base with `PeftModel.from_pretrained(base, adapter).merge_and_unload()`, save that and load it."
         )
-
-
-def _is_list(sources: Any) -> bool:
-    return isinstance(sources, Sequence) and not isinstance(sources, str | bytes)
-
-
-def _name_sources(name: str, sources: ImageSource | Sequence[ImageSource]) -> dict[str, ImageSource]:
-    """The pictures under the names that error messages use."""
-    if hasattr(sources, "column_names"):
-        raise ValueError(
-            f"`{name}` must be an image or a list of images, but got a dataset. "
-            f'Pass one of its columns: `pipe(dataset["content"], dataset["style"])`.'
-        )
-    if isinstance(sources, np.ndarray | torch.Tensor) and sources.ndim == 4:
-        raise ValueError(
-            f"`{name}` must be an image or a list of images, but got an array of shape {tuple(sources.shape)}. "
-            f"Pass `list({name})`."
-        )
-    if not _is_list(sources):
-        return {name: sources}
-    if len(sources) == 0:
-        raise ValueError(f"`{name}` must hold at least one image, but got an empty list. Pass an image.")
-    return {f"{name}[{i}]": source for i, source in enumerate(sources)}
-
-
-def _count_pairs(num_contents: int, num_styles: int) -> int:
-    if num_contents != num_styles and min(num_contents, num_styles) > 1:
-        raise ValueError(
-            f"`style` must hold one image per content ({num_contents}) or a single one, but got {num_styles}. "
-            "Give as many styles as contents, or one of either for all."
-        )
-    return max(num_contents, num_styles)
-
-
-def _check_counts(num_images: int, batch_size: int | None) -> None:
-    for name, value in (("num_images", num_images), ("batch_size", batch_size)):
-        if value is not None and (not isinstance(value, Integral) or value < 1):
-            raise ValueError(f"`{name}` must be a positive integer, but got {value!r}. Use 1 or more.")
-
-
-def _check_output(output_type: str, output_size: str | tuple[int, int]) -> None:
-    if output_type not in OUTPUT_TYPES:
-        raise ValueError(f"`output_type` must be one of {OUTPUT_TYPES}, but got {output_type!r}. Choose one.")
-    if not isinstance(output_size, str):
-        check_size("output_size", output_size)
-    elif output_size not in ("model", "content"):
-        raise ValueError(
-            f"`output_size` must be 'model', 'content' or (height, width), but got {output_size!r}. Choose one."
-        )
-
-
-def _per_pair(name: str, value: Any, num_pairs: int) -> list:
-    """The value for each pair, given one for all or a list, an array or a tensor."""
-    value = value.tolist() if isinstance(value, np.ndarray | np.generic | torch.Tensor) else value
-    if not _is_list(value):
-        return [value] * num_pairs
-    if len(value) != num_pairs:
-        raise ValueError(
-            f"`{name}` must be one value or one per pair ({num_pairs}), but got {len(value)}. Lengthen or shorten it."
-        )
-    return list(value)
-
-
-def _check_strengths(strengths: list[float]) -> list[float]:
-    for strength in strengths:
-        if not isinstance(strength, Real) or not -1 <= strength <= 1:
-            raise ValueError(
-                f"`style_strength` must be in [-1, 1], but got {strength!r}. 1 is all style, -1 is all content."
-            )
-    return strengths
-
-
-def _make_generators(
-    seed: int | Sequence[int] | None,
-    generator: torch.Generator | Sequence[torch.Generator] | None,
-    num_pairs: int,
-    num_images: int,
-) -> list[torch.Generator] | torch.Generator | None:
-    """One generator per image from the seeds; or those that the user gave."""
-    if seed is not None and generator is not None:
-        raise ValueError("`seed` must be unset when `generator` is given, but got both. Drop one of them.")
-    if seed is not None:
-        seeds = _per_pair("seed", seed, num_pairs)
-        for one in seeds:
-            if not isinstance(one, Integral) or not 0 <= one < 2**63 - num_images:
-                raise ValueError(f"`seed` must be an integer in [0, 2**63), but got {one!r}. Try 0.")
-        # On the CPU, whose numbers are the same on every machine.
-        return [torch.Generator().manual_seed(int(one) + j) for one in seeds for j in range(num_images)]
-    if generator is None or isinstance(generator, torch.Generator):
-        return generator
-    total = num_pairs * num_images
-    if not (
-        _is_list(generator) and len(generator) == total and all(isinstance(g, torch.Generator) for g in generator)
-    ):
-        raise ValueError(
-            f"`generator` must be a `torch.Generator` or a list with one per image ({total}), but got {generator!r}. "
-            "Or use `seed`."
-        )
-    return list(generator)
-
-
-def _split(num_pairs: int, num_images: int, batch_size: int) -> list[tuple[range, range]]:
-    """
-    Batches of at most `batch_size` images: which pairs, and which images of each of them. Images of a pair stay
-    together where they fit, since they share the work on their pair.
-    """
-    pairs = max(batch_size // num_images, 1)
-    samples = min(batch_size, num_images)
-    return [
-        (range(i, min(i + pairs, num_pairs)), range(j, min(j + samples, num_images)))
-        for i in range(0, num_pairs, pairs)
-        for j in range(0, num_images, samples)
-    ]
-
-
-def _nest(results: list, num_images: int, is_list: bool) -> Any:
-    """Flat results, pair by pair, in the shape of the call: an entry per pair if it had lists."""
-    pairs = [results[i : i + num_images] for i in range(0, len(results), num_images)]
-    pairs = [pair[0] for pair in pairs] if num_images == 1 else pairs
-    return pairs if is_list else pairs[0]
 
 
 __all__ = ["StyleVARPipeline", "StyleVARPipelineOutput"]

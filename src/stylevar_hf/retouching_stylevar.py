@@ -7,8 +7,17 @@ content's edges (guided filter), and is laid into the content where a mask says 
 Pictures are float32 tensors of shape `(3, height, width)` in [0, 1], masks `(height, width)` in [0, 1].
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+import numpy as np
+import PIL.Image
 import torch
 import torch.nn.functional as F
+
+from .controls_stylevar import lay_over, resize_map
+from .image_processing_stylevar import StyleVARImageProcessor, fitted_size
 
 
 # OKLab (B. Ottosson, 2020): linear sRGB to cone responses, and their cube roots to lightness and two colour axes.
@@ -29,6 +38,7 @@ _TO_LAB = torch.tensor(
     device="cpu",
 )
 _BAND_PIXELS = 2**19  # converted at once
+MAX_FEATHER = 512
 _GUIDE_RADIUS = 2  # pixels of the painting
 _GUIDE_EPSILON = 1e-3  # variance of the guide below which it is taken for flat
 
@@ -163,4 +173,153 @@ def _box(maps: torch.Tensor) -> torch.Tensor:
     return F.avg_pool2d(maps, side, stride=1, padding=_GUIDE_RADIUS, count_include_pad=False)
 
 
-__all__ = ["feather", "guided_resize", "keep_colors", "oklab_to_rgb", "rgb_to_oklab"]
+@dataclass(frozen=True)
+class Retouching:
+    """
+    The way from the model's pixels to the pictures that the pipeline hands out.
+
+    Args:
+        image_processor ([`StyleVARImageProcessor`]):
+            Knows the sizes and the filter.
+        resize_mode (`str`):
+            How the contents were made to fit, as of the processor.
+        keep_colors (`float`, *optional*, defaults to 0.0):
+            See [`keep_colors`].
+        mask_feather (`int`, *optional*, defaults to 8):
+            See [`feather`]; in pixels of the result.
+        output_type, output_size (*optional*):
+            As of the pipeline.
+
+    Raises:
+        ValueError: If a value does not fit.
+    """
+
+    image_processor: StyleVARImageProcessor
+    resize_mode: str
+    keep_colors: float = 0.0
+    mask_feather: int = 8
+    output_type: str = "pil"
+    output_size: str | tuple[int, int] = "model"
+
+    def __post_init__(self):
+        if not isinstance(self.keep_colors, Real) or not 0 <= self.keep_colors <= 1:
+            raise ValueError(
+                f"`keep_colors` must be in [0, 1], but got {self.keep_colors!r}. 0 keeps those of the painting, 1 "
+                "those of the content."
+            )
+        if not isinstance(self.mask_feather, Integral) or not 0 <= self.mask_feather <= MAX_FEATHER:
+            raise ValueError(
+                f"`mask_feather` must be an integer in [0, {MAX_FEATHER}], but got {self.mask_feather!r}. It counts "
+                "pixels of the result."
+            )
+
+    def needs_content(self, masks: Sequence[torch.Tensor | None]) -> bool:
+        """Whether the contents themselves are looked at, and not their sizes alone."""
+        return self.keep_colors > 0 or self.output_size == "content" or any(mask is not None for mask in masks)
+
+    def __call__(
+        self,
+        pixel_values: torch.Tensor,
+        content_size: tuple[int, int],
+        content: PIL.Image.Image | None = None,
+        mask: torch.Tensor | None = None,
+        whole: bool = False,
+    ) -> PIL.Image.Image | np.ndarray | torch.Tensor:
+        """
+        One picture.
+
+        Args:
+            pixel_values (`torch.FloatTensor` of shape `(3, h, w)`):
+                What the model painted, in [-1, 1].
+            content_size (`tuple[int, int]`):
+                Height and width of the content.
+            content (`PIL.Image.Image`, *optional*):
+                The content itself; see [`~Retouching.needs_content`].
+            mask (`torch.FloatTensor` of shape `(height, width)`, *optional*):
+                White where the painting shows, over the whole content.
+            whole (`bool`, *optional*, defaults to `False`):
+                Whether the painting covers the content as it is, unstretched, whatever the resize mode.
+        """
+        painted = tuple(pixel_values.shape[1:])
+        mode = "stretch" if whole else self.resize_mode
+        shown, (top, left, height, width) = visible_parts(content_size, painted, mode)
+        enlarges = self.output_size == "content" and shown[2] > height and shown[3] > width
+        if self.keep_colors == 0 and mask is None and not enlarges:
+            return self.image_processor.postprocess(
+                pixel_values[None],
+                self.output_type,
+                target_sizes=None if self.output_size == "model" else [content_size],
+                output_size=None if isinstance(self.output_size, str) else self.output_size,
+                resize_mode=mode,
+            )[0]
+        # 1. The content as large as the result, and what the model painted of it
+        image = (pixel_values.detach().float().cpu() / 2 + 0.5).clamp(0, 1)
+        if self.output_size == "model":
+            size = painted
+            content = self.image_processor.fit_image(content, painted, mode)
+            mask = None if mask is None else lay_over(mask, content_size, painted, mode)
+        else:
+            size = shown[2:] if self.output_size == "content" else tuple(self.output_size)
+            content = _to_tensor(_crop(content, shown).resize(size[::-1], self.image_processor.resample))
+            image = image[:, top : top + height, left : left + width]
+            if mask is not None:
+                mask = resize_map(mask, content_size)
+                mask = resize_map(mask[shown[0] : shown[0] + shown[2], shown[1] : shown[1] + shown[3]], size)
+            if enlarges:
+                image = guided_resize(image, content, size)
+            else:
+                image = _to_tensor(_to_picture(image).resize(size[::-1], self.image_processor.resample))
+        # 2. Its colours, then the part that stays
+        image = keep_colors(image, content, self.keep_colors)
+        if mask is not None:
+            image = torch.lerp(content, image, feather(mask, self.mask_feather))
+        if self.output_type == "pt":
+            return image
+        return _to_picture(image) if self.output_type == "pil" else image.permute(1, 2, 0).numpy()
+
+
+def visible_parts(
+    content_size: tuple[int, int], target: tuple[int, int], resize_mode: str
+) -> tuple[tuple[int, int, int, int], tuple[int, int, int, int]]:
+    """
+    Which part of a content the model sees, and which part of what it paints shows the content and no padding.
+
+    Returns:
+        Two boxes `(top, left, height, width)`, in pixels of the content and of the painting.
+    """
+    whole_content, whole_painting = (0, 0, *content_size), (0, 0, *target)
+    if resize_mode == "center_crop":
+        scale = max(part / whole for part, whole in zip(target, content_size, strict=True))
+        height, width = (max(1, round(part / scale)) for part in target)
+        top, left = (content_size[0] - height) // 2, (content_size[1] - width) // 2
+        return (max(top, 0), max(left, 0), min(height, content_size[0]), min(width, content_size[1])), whole_painting
+    if resize_mode == "pad":
+        height, width = fitted_size(*content_size, target, "pad")
+        return whole_content, ((target[0] - height) // 2, (target[1] - width) // 2, height, width)
+    return whole_content, whole_painting
+
+
+def _crop(image: PIL.Image.Image, box: tuple[int, int, int, int]) -> PIL.Image.Image:
+    top, left, height, width = box
+    return image.crop((left, top, left + width, top + height))
+
+
+def _to_tensor(image: PIL.Image.Image) -> torch.Tensor:
+    return torch.from_numpy(np.array(image, dtype=np.float32)).permute(2, 0, 1) / 255
+
+
+def _to_picture(image: torch.Tensor) -> PIL.Image.Image:
+    values = (image * 255 + 0.5).clamp(0, 255).to(torch.uint8)
+    return PIL.Image.fromarray(values.permute(1, 2, 0).contiguous().numpy())
+
+
+__all__ = [
+    "MAX_FEATHER",
+    "Retouching",
+    "feather",
+    "guided_resize",
+    "keep_colors",
+    "oklab_to_rgb",
+    "rgb_to_oklab",
+    "visible_parts",
+]
