@@ -235,8 +235,6 @@ class TestBadInput:
             (torch.zeros(3, 16, 16), r"`pixel_values` must be of shape"),
             (torch.zeros(0, 3, 16, 16), "`pixel_values` must hold at least one image"),
             (torch.zeros(1, 1, 16, 16), r"`pixel_values` must be of shape"),
-            (torch.full((1, 3, 16, 16), 255.0), r"values in \[-1, 1\], but got values from 255 to 255"),
-            (torch.full((1, 3, 16, 16), torch.nan), r"values in \[-1, 1\], but got values from nan"),
             (torch.zeros(1, 3, 16, 16, dtype=torch.uint8), "must be a floating-point tensor .* got torch.uint8"),
             (np.zeros((1, 3, 16, 16), dtype=np.float32), "must be a floating-point tensor .* got ndarray"),
         ],
@@ -252,8 +250,6 @@ class TestBadInput:
             (torch.zeros(1, 30), "`codes` must be an int64 tensor"),
             (torch.zeros(0, 30, dtype=torch.long), "`codes` must be an int64 tensor"),
             (np.zeros((1, 30), dtype=np.int64), "`codes` must be an int64 tensor .* but got ndarray"),
-            (torch.full((1, 30), 32), r"`codes` must be indices in \[0, 31\], but got values from 32 to 32"),
-            (torch.full((1, 30), -1), r"`codes` must be indices in \[0, 31\]"),
         ],
     )
     def test_codes_that_do_not_fit(self, codes, message):

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterable
+from itertools import accumulate
 from pathlib import PurePath
 from typing import Any
 
@@ -15,7 +16,6 @@ from huggingface_hub.constants import is_offline_mode
 from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import LocalEntryNotFoundError
 from transformers import PreTrainedConfig, ResNetConfig
-from transformers.configuration_utils import SubConfigSpec
 
 
 # Weight of the style query at each of the ten scales of the released model. "default" is the published inference
@@ -23,6 +23,15 @@ from transformers.configuration_utils import SubConfigSpec
 BLEND_ALPHA_SCHEDULES = {
     "default": (0.2, 0.3, 0.4, 0.4, 0.5, 0.5, 0.6, 0.6, 0.7, 0.8),
     "released-sft": (0.1, 0.2, 0.25, 0.3, 0.3, 0.35, 0.4, 0.4, 0.5, 0.5),
+}
+
+# The trunk of the released models' image encoders; transformers' own default is ResNet-50.
+RESNET18 = {
+    "embedding_size": 64,
+    "hidden_sizes": [64, 128, 256, 512],
+    "depths": [2, 2, 2, 2],
+    "layer_type": "basic",
+    "downsample_in_first_stage": False,
 }
 
 
@@ -73,6 +82,10 @@ def original_weights_hint(place: str | os.PathLike, names: Iterable[str] | None 
         fetch = f"hf download {place} {tokenizer} {model} --local-dir {folder} && "
     command = f"stylevar convert --vq {folder / tokenizer} --model {folder / model} --output {output}"
     return f"{place} holds the published .pth files, which are converted before they load. Run `{fetch}{command}`."
+
+
+class _NoVocabulary(AttributeError, ValueError):
+    """An attribute that is not there, so that `hasattr` says so, and a wrong choice, as every other is reported."""
 
 
 @strict
@@ -201,8 +214,8 @@ class StyleVARVQConfig(PreTrainedConfig):
     @property
     def scale_boundaries(self) -> tuple[tuple[int, int], ...]:
         """Start and end of each scale in the sequence of `L` codes."""
-        ends = np.cumsum([side * side for side in self.patch_nums]).tolist()
-        return tuple(zip([0, *ends[:-1]], ends, strict=True))
+        ends = tuple(accumulate(side * side for side in self.patch_nums))
+        return tuple(zip((0, *ends[:-1]), ends, strict=True))
 
     @property
     def downsampling(self) -> int:
@@ -277,19 +290,7 @@ class StyleVARConfig(PreTrainedConfig):
     """
 
     model_type = "stylevar"
-    sub_configs_defaults = {
-        "vq_config": StyleVARVQConfig,
-        "encoder_config": SubConfigSpec(
-            config_class=ResNetConfig,
-            init_kwargs={
-                "embedding_size": 64,
-                "hidden_sizes": [64, 128, 256, 512],
-                "depths": [2, 2, 2, 2],
-                "layer_type": "basic",
-                "downsample_in_first_stage": False,
-            },
-        ),
-    }
+    sub_configs = {"vq_config": StyleVARVQConfig, "encoder_config": ResNetConfig}
 
     hidden_size: int = 1280
     num_hidden_layers: int = 20
@@ -306,6 +307,8 @@ class StyleVARConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         _refuse_patch_nums(kwargs)
+        self.vq_config = _sub_config(StyleVARVQConfig, self.vq_config, {})
+        self.encoder_config = _sub_config(ResNetConfig, self.encoder_config, RESNET18)
         super().__post_init__(**kwargs)
         if self.blend_alphas is None:
             schedule = BLEND_ALPHA_SCHEDULES["default"]
@@ -380,6 +383,14 @@ class StyleVARConfig(PreTrainedConfig):
         _require(self.alpha_jitter >= 0, "alpha_jitter", "0 or more", self.alpha_jitter, "0 switches it off.")
 
     @property
+    def vocab_size(self) -> int:
+        """Always raises: there is no vocabulary of words, which PEFT asks for when it puts prompts before a text."""
+        raise _NoVocabulary(
+            "prompt learning (prefix tuning, prompt tuning, p-tuning, ...) must be used with a model of text, but got "
+            "StyleVAR, which reads images. Use LoRA or another adapter of the layers."
+        )
+
+    @property
     def patch_nums(self) -> tuple[int, ...]:
         """The ladder of scales; its home is `vq_config.patch_nums`."""
         return self.vq_config.patch_nums
@@ -398,6 +409,15 @@ class StyleVARConfig(PreTrainedConfig):
     def image_size(self) -> int:
         """Width and height, in pixels, of the images that the model reads and writes."""
         return self.vq_config.image_size
+
+
+def _sub_config(
+    config_class: type[PreTrainedConfig], given: dict | PreTrainedConfig | None, defaults: dict[str, Any]
+) -> PreTrainedConfig:
+    """A part of the config: as given, made of the given fields, or the default."""
+    if given is None:
+        return config_class(**defaults)
+    return config_class(**given) if isinstance(given, dict) else given
 
 
 def _refuse_patch_nums(fields: dict[str, Any]) -> None:

@@ -327,9 +327,12 @@ def uniform(
     if generator is None:
         return torch.rand(shape, dtype=float32, device=device)
     if isinstance(generator, torch.Generator):
-        return torch.rand(shape, generator=generator, dtype=float32, device=generator.device).to(device)
-    rows = [torch.rand(shape[1], generator=one, dtype=float32, device=one.device).to(device) for one in generator]
-    return torch.stack(rows)
+        numbers = torch.rand(shape, generator=generator, dtype=float32, device=generator.device)
+        return numbers.to(device, non_blocking=True)
+    rows = [torch.rand(shape[1], generator=one, dtype=float32, device=one.device) for one in generator]
+    if len({row.device for row in rows}) > 1:
+        rows = [row.to(device, non_blocking=True) for row in rows]
+    return torch.stack(rows).to(device, non_blocking=True)
 
 
 def legacy_attention_bias(
@@ -443,13 +446,12 @@ class StyleVARGenerationMixin(GenerationMixin):
         batch_size = self._check_pair(content_pixel_values, style_pixel_values, content, style)
         _check_generators(generator, batch_size * num_return_sequences)
         prefix_length = self._check_prefix(prefix_codes, batch_size * num_return_sequences)
-        blend_alphas = self.model.get_blend_alphas(style_strength, batch_size, torch.device("cpu"))
+        blend_alphas = self.model.get_blend_alphas(style_strength, batch_size)
         self._check_held(painted_tokens, batch_size, previous_codes, batch_size * num_return_sequences, steadiness)
 
         # 2. Encode each image once
         content = self.encode_content(content_pixel_values) if content is None else content
         style = self.encode_style(style_pixel_values) if style is None else style
-        blend_alphas = blend_alphas.to(content.embedding.device)
         guides = self.model.embed_guides(style.features, content.features)
         hold = _HeldCodes(self.vq_model, content, num_return_sequences, painted_tokens, previous_codes, steadiness)
 
@@ -489,7 +491,7 @@ class StyleVARGenerationMixin(GenerationMixin):
                 hidden_states = self.model.embed_tokens(features, end)
 
         # 4. Decode the image
-        if not finite:
+        if not finite:  # the only read from the device
             raise ValueError(
                 f"`logits` must be finite, but the model overflowed in {self.dtype}. Load it in bfloat16 or float32."
             )
@@ -513,12 +515,6 @@ class StyleVARGenerationMixin(GenerationMixin):
             raise ValueError(
                 f"`prefix_codes` must be of shape ({num_images}, T) with T one of {[0, *ends]}, whole scales of each "
                 f"image, but got {tuple(prefix_codes.shape)}. Cut `sequences` after a scale."
-            )
-        codebook_size = self.config.vq_config.codebook_size
-        if prefix_codes.numel() and not 0 <= int(prefix_codes.min()) <= int(prefix_codes.max()) < codebook_size:
-            raise ValueError(
-                f"`prefix_codes` must be codes in [0, {codebook_size}), but got {int(prefix_codes.min())} to "
-                f"{int(prefix_codes.max())}. Use codes of this model's tokenizer."
             )
         return prefix_codes.shape[1]
 
@@ -580,10 +576,10 @@ class _HeldCodes:
         self.painted_tokens = self.content_latents = self.previous_codes = None
         device = content.codes.device
         if painted_tokens is not None:
-            self.painted_tokens = painted_tokens.to(device).repeat_interleave(repeats, dim=0)
+            self.painted_tokens = painted_tokens.to(device, non_blocking=True).repeat_interleave(repeats, dim=0)
             self.content_latents = self.quantizer.accumulate(content.codes)[-1].repeat_interleave(repeats, dim=0)
         if previous_codes is not None and steadiness > 0:
-            self.previous_codes = previous_codes.to(device)
+            self.previous_codes = previous_codes.to(device, non_blocking=True)
         self.steadiness = steadiness
 
     def __call__(

@@ -14,7 +14,8 @@ tokens of all scales, `D` width, `H` heads, `C` latent channels, `V` codebook si
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from numbers import Real
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,8 @@ from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils import ModelOutput
+from transformers.utils.generic import can_return_tuple
+from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_stylevar import StyleVARConfig
 from .generation_stylevar import (
@@ -40,6 +43,9 @@ from .generation_stylevar import (
 )
 from .modeling_stylevar_vq import StyleVARVQModel, check_pixel_values, eager_attention_forward
 
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
 
 MAX_LOGIT_SCALE = math.log(100.0)
 
@@ -56,11 +62,19 @@ class StyleVARModelOutput(ModelOutput):
             The content image as one vector; it starts the sequence.
         style_embedding (`torch.FloatTensor` of shape `(B, D)`):
             The style image as one vector; it modulates every norm.
+        hidden_states (`tuple` of `torch.FloatTensor` of shape `(N, L, D)`, *optional*, returned with
+            `output_hidden_states`):
+            The input of the first block, then the output of each; the last is `last_hidden_state`.
+        attentions (`tuple` of `torch.FloatTensor` of shape `(N, H, 2 * L, L)`, *optional*, returned with
+            `output_attentions`):
+            Attention weights of each block, those of the style queries first, then those of the content queries.
     """
 
     last_hidden_state: torch.FloatTensor | None = None
     content_embedding: torch.FloatTensor | None = None
     style_embedding: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
 
 
 @dataclass
@@ -83,6 +97,8 @@ class StyleVARConditionalGenerationOutput(ModelOutput):
             Log-probability of each label.
         entropies (`torch.FloatTensor` of shape `(N, L)`, *optional*, returned with `scoring`):
             Entropy of each token's distribution, in nats.
+        hidden_states, attentions (*optional*):
+            See [`StyleVARModelOutput`].
     """
 
     loss: torch.FloatTensor | None = None
@@ -92,6 +108,8 @@ class StyleVARConditionalGenerationOutput(ModelOutput):
     labels: torch.LongTensor | None = None
     log_probs: torch.FloatTensor | None = None
     entropies: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
 
 
 def drop_path(gate: torch.Tensor, num_targets: int, rate: float, training: bool) -> torch.Tensor:
@@ -161,10 +179,12 @@ class StyleVARBlendedCrossAttention(nn.Module):
         hidden_states: torch.Tensor,
         guides: torch.Tensor,
         blend_alphas: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
+        attention_mask: "torch.Tensor | BlockMask | None" = None,
         cache: StyleVARLayerCache | None = None,
         style_weights: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+        scale_boundaries: Sequence[tuple[int, int]] | None = None,
+        output_attentions: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """
         Args:
             hidden_states (`torch.FloatTensor` of shape `(N, T, D)`):
@@ -174,42 +194,66 @@ class StyleVARBlendedCrossAttention(nn.Module):
                 once for all targets of a pair.
             blend_alphas (`torch.FloatTensor` of shape `(1 or B, T, 1)`):
                 Share of the style's answer.
-            attention_mask (`torch.FloatTensor` of shape `(1, 1, (n + 1) * T, S)`, *optional*):
+            attention_mask (`torch.FloatTensor` of shape `(1, 1, (n + 1) * T, S)` or `BlockMask`, *optional*):
                 Added to the scores, style rows first.
             cache ([`StyleVARLayerCache`], *optional*):
                 Earlier keys and values; this call's are appended.
             style_weights (`torch.FloatTensor` of shape `(B, n, T)`, *optional*):
                 Share of each of several styles at each token, summing to 1.
+            scale_boundaries (sequence of `(start, end)`, *optional*):
+                Scales to attend for one at a time, each to itself and the coarser ones, in place of a mask.
+            output_attentions (`bool`, *optional*, defaults to `False`):
+                Whether to return the weights too, which only written-out ("eager") attention has.
 
         Returns:
-            `torch.FloatTensor` of shape `(N, T, D)`
+            `tuple`: the answers `(N, T, D)`, and the weights `(N, H, 2 * T, S)` or `None`.
         """
         num_targets, length, width = hidden_states.shape
         repeats = num_targets // guides.shape[0]
 
+        # The queries of all guides in one row of tokens: some adapters (OFT) take three dimensions only.
         num_guides = guides.shape[1]
-        query = self.q_proj(guides).view(guides.shape[0], num_guides * length, -1, self.head_dim).transpose(1, 2)
-        key = self.k_proj(hidden_states).view(num_targets, length, -1, self.head_dim).transpose(1, 2)
-        value = self.v_proj(hidden_states).view(num_targets, length, -1, self.head_dim).transpose(1, 2)
+        query = self.q_proj(guides.flatten(1, 2)).unflatten(-1, (-1, self.head_dim))  # (B, (n + 1) * T, H, d)
+        key = self.k_proj(hidden_states).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        value = self.v_proj(hidden_states).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
         temperature = self.logit_scale.clamp(max=MAX_LOGIT_SCALE).exp().to(query.dtype)
-        query = query * (temperature[:, None, None] / query.norm(dim=-1, keepdim=True).clamp(min=1e-12))
+        query = query * (temperature[:, None] / query.norm(dim=-1, keepdim=True).clamp(min=1e-12))
         key = F.normalize(key, dim=-1)
 
         if cache is not None:
             key, value = cache.update(key, value)
         query = query.repeat_interleave(repeats, dim=0) if repeats > 1 else query
-        attend: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
-            self.config._attn_implementation, eager_attention_forward
-        )
-        answers, _ = attend(self, query, key, value, attention_mask, scaling=1.0, dropout=0.0, is_causal=False)
-        answers = answers.reshape(num_targets, num_guides, length, width)
-        by_content = answers[:, -1]
-        if style_weights is None:
-            by_style = answers[:, 0]
-        else:
-            shares = _repeat(style_weights, repeats).unsqueeze(-1).to(answers.dtype)
-            by_style = (shares * answers[:, :-1]).sum(dim=1)
-        return self.o_proj(torch.lerp(by_content, by_style, _repeat(blend_alphas, repeats).to(answers.dtype)))
+        alphas = _repeat(blend_alphas, repeats).to(query.dtype)
+        shares = None if style_weights is None else _repeat(style_weights, repeats).unsqueeze(-1).to(query.dtype)
+        attend: Callable = eager_attention_forward
+        if not output_attentions:
+            attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
+
+        if scale_boundaries is None:
+            answers, weights = attend(
+                self, query.transpose(1, 2), key, value, attention_mask, scaling=1.0, dropout=0.0, is_causal=False
+            )
+            blended = _blend_answers(answers.reshape(num_targets, num_guides, length, width), alphas, shares)
+            return self.o_proj(blended), weights
+        query = query.unflatten(1, (num_guides, length))
+        parts = []
+        for start, end in scale_boundaries:
+            tokens = query[:, :, start:end].flatten(1, 2).transpose(1, 2)
+            seen = key[:, :, :end], value[:, :, :end]
+            answers, _ = attend(self, tokens, *seen, None, scaling=1.0, dropout=0.0, is_causal=False)
+            answers = answers.reshape(num_targets, num_guides, end - start, width)
+            of_scale = None if shares is None else shares[:, :, start:end]
+            parts.append(_blend_answers(answers, alphas[:, start:end], of_scale))
+        return self.o_proj(torch.cat(parts, dim=1)), None
+
+
+def _blend_answers(
+    answers: torch.Tensor, blend_alphas: torch.Tensor, style_shares: torch.Tensor | None
+) -> torch.Tensor:
+    """Answers `(N, n + 1, T, D)` to the styles and the content, blended by shares `(N, n, T, 1)` and alphas."""
+    by_content = answers[:, -1]
+    by_style = answers[:, 0] if style_shares is None else (style_shares * answers[:, :-1]).sum(dim=1)
+    return torch.lerp(by_content, by_style, blend_alphas)
 
 
 class StyleVARMLP(nn.Module):
@@ -248,9 +292,10 @@ class StyleVARLayer(GradientCheckpointingLayer):
         guides: torch.Tensor,
         style_embedding: torch.Tensor,
         blend_alphas: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
+        attention_mask: "torch.Tensor | BlockMask | None" = None,
         cache: StyleVARLayerCache | None = None,
         style_weights: torch.Tensor | None = None,
+        **attention_options: Any,
     ) -> torch.Tensor:
         """
         Args:
@@ -261,7 +306,7 @@ class StyleVARLayer(GradientCheckpointingLayer):
                 block.
             style_embedding (`torch.FloatTensor` of shape `(B, D)`, or `(B, n, D)` with `style_weights`):
                 Each style image as one vector.
-            blend_alphas, attention_mask, cache, style_weights:
+            blend_alphas, attention_mask, cache, style_weights, attention_options:
                 See [`StyleVARBlendedCrossAttention`]. The cache also keeps the modulation.
 
         Returns:
@@ -281,13 +326,14 @@ class StyleVARLayer(GradientCheckpointingLayer):
         vectors = _repeat(modulation, repeats).unbind(dim=1)  # each (N, 1, D) if there is one style
         gate_1, gate_2, scale_1, scale_2, shift_1, shift_2 = vectors
 
-        branch = self.attention(
+        branch, _ = self.attention(
             modulate(self.norm(hidden_states), scale_1, shift_1),
             modulate(guides, guide_scale, guide_shift),
             blend_alphas,
             attention_mask,
             cache,
             style_weights,
+            **attention_options,
         )
         hidden_states = hidden_states.addcmul(
             branch, drop_path(gate_1, num_targets, self.drop_path_rate, self.training)
@@ -354,6 +400,7 @@ class StyleVARImageEncoder(ResNetModel):
     """transformers' ResNet. It has no attention, so any `attn_implementation` asked of StyleVAR suits it."""
 
     _supports_sdpa = True
+    _supports_flex_attn = True
 
 
 class StyleVARPreTrainedModel(PreTrainedModel):
@@ -367,12 +414,26 @@ class StyleVARPreTrainedModel(PreTrainedModel):
     output_modalities = ("image",)
     supports_gradient_checkpointing = True
     _supports_sdpa = True
+    _supports_flex_attn = True
     _no_split_modules = ["StyleVARLayer"]
+    _can_record_outputs = {
+        "hidden_states": StyleVARLayer,
+        "attentions": OutputRecorder(StyleVARBlendedCrossAttention, index=1),
+    }
 
     def get_input_embeddings(self) -> None:
         # There are none for a vocabulary. The inherited search would find the method `embed_tokens`, which FSDP2 would
         # then try to divide.
         return None
+
+    def enable_input_require_grads(self) -> None:
+        """
+        Give the inputs of the first block a gradient, which reentrant checkpointing needs when only adapters are
+        trained.
+        """
+        transformer = self if isinstance(self, StyleVARModel) else self.model
+        hook = transformer.position_embedding.register_forward_hook(lambda _, __, output: output.requires_grad_(True))
+        self._require_grads_hooks = [hook]
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -393,6 +454,15 @@ class StyleVARPreTrainedModel(PreTrainedModel):
             init.trunc_normal_(module.weight, std=std)
         elif isinstance(module, StyleVARBlendedCrossAttention):
             init.constant_(module.logit_scale, math.log(4.0))
+        elif isinstance(module, StyleVARModel):
+            # Loading leaves garbage in buffers that are not saved.
+            init.copy_(module.token_indices, torch.arange(module.config.sequence_length))
+            init.copy_(module.token_scales, token_scales(module.config))
+
+
+def token_scales(config: StyleVARConfig) -> torch.LongTensor:
+    """Scale of each token of the sequence, `(L,)`, from 0."""
+    return torch.cat([torch.full((side * side,), scale) for scale, side in enumerate(config.patch_nums)])
 
 
 class StyleVARModel(StyleVARPreTrainedModel):
@@ -415,6 +485,8 @@ class StyleVARModel(StyleVARPreTrainedModel):
         self.guide_norm = nn.LayerNorm(width, eps=config.layer_norm_eps, elementwise_affine=False)
         self.layers = nn.ModuleList(StyleVARLayer(config, index) for index in range(config.num_hidden_layers))
         self.norm = StyleVARFinalNorm(config)
+        self.register_buffer("token_indices", torch.arange(config.sequence_length), persistent=False)
+        self.register_buffer("token_scales", token_scales(config), persistent=False)
         self.post_init()
 
     def embed_style(self, style_pixel_values: torch.Tensor) -> torch.Tensor:
@@ -434,28 +506,24 @@ class StyleVARModel(StyleVARPreTrainedModel):
         """
         styles = style_features.unsqueeze(1) if style_features.ndim == 3 else style_features
         features = torch.cat([styles, content_features.unsqueeze(1)], dim=1)
-        return self.guide_norm(self.embed_tokens(features))
+        tokens = self.token_projection(features.flatten(1, 2).to(self.dtype)).unflatten(1, features.shape[1:3])
+        return self.guide_norm(tokens + self._embed_positions(0, features.shape[2]))
 
     def embed_start(self, content_embedding: torch.Tensor) -> torch.Tensor:
         """Content vectors `(B, D)` to the inputs of the first scale, `(B, patch_nums[0] ** 2, D)`."""
-        start = torch.arange(self.start_embedding.num_embeddings, device=content_embedding.device)
-        return content_embedding.unsqueeze(1) + self.start_embedding(start) + self._embed_positions(start)
+        length = self.config.patch_nums[0] ** 2
+        start = self.start_embedding(self.token_indices[:length])
+        return content_embedding.unsqueeze(1) + start + self._embed_positions(0, length)
 
     def embed_tokens(self, features: torch.Tensor, start: int = 0) -> torch.Tensor:
-        """VQ features `(..., T, C)` to the inputs `(..., T, D)` of the tokens from `start` on."""
-        tokens = torch.arange(start, start + features.shape[-2], device=features.device)
-        return self.token_projection(features.to(self.dtype)) + self._embed_positions(tokens)
+        """VQ features `(N, T, C)` to the inputs `(N, T, D)` of the tokens from `start` on."""
+        positions = self._embed_positions(start, start + features.shape[1])
+        return self.token_projection(features.to(self.dtype)) + positions
 
-    def _embed_positions(self, tokens: torch.LongTensor) -> torch.Tensor:
-        """Position plus level embedding of the given tokens of the sequence, `(T, D)`."""
-        scales = self._token_scales(tokens.device)
-        return self.position_embedding(tokens) + self.level_embedding(scales[tokens])
-
-    def _token_scales(self, device: torch.device) -> torch.Tensor:
-        """Scale of each token, `(L,)`."""
-        sides = self.config.patch_nums
-        scales = [torch.full((side * side,), scale, device=device) for scale, side in enumerate(sides)]
-        return torch.cat(scales)
+    def _embed_positions(self, start: int, end: int) -> torch.Tensor:
+        """Position plus level embedding of the tokens from `start` to `end` of the sequence, `(end - start, D)`."""
+        levels = self.level_embedding(self.token_scales[start:end])
+        return self.position_embedding(self.token_indices[start:end]) + levels
 
     def get_blend_alphas(
         self,
@@ -484,14 +552,14 @@ class StyleVARModel(StyleVARPreTrainedModel):
         if len(self.config.blend_alphas) != self.config.num_scales:  # changed since the config was checked
             self.config.validate_architecture()
         try:
-            strength = torch.as_tensor(style_strength, dtype=torch.float32, device="cpu")
+            strength = torch.as_tensor(style_strength, dtype=torch.float32)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"`style_strength` must be one number or one per pair, but got {style_strength!r}. 0 is as trained."
             ) from error
         length = self.config.sequence_length
         per_token = strength.ndim == 2
-        if per_token and (strength.shape[1] != length or len(strength) not in (1, batch_size)):
+        if per_token and (strength.shape[1] != length or strength.shape[0] not in (1, batch_size)):
             raise ValueError(
                 f"`style_strength` must be of shape (1 or {batch_size}, {length}) if it is given for each token, but "
                 f"got {tuple(strength.shape)}. Pass a float, or a list as long as the batch."
@@ -501,18 +569,16 @@ class StyleVARModel(StyleVARPreTrainedModel):
                 f"`style_strength` must be one number or one per pair ({batch_size}), but got {strength.numel()}. "
                 "Pass a float, or a list as long as the batch."
             )
-        if not torch.compiler.is_compiling() and not bool((strength.abs() <= 1).all()):
-            raise ValueError(
-                f"`style_strength` must be in [-1, 1], but got {style_strength}. 1 is all style, -1 is all content."
-            )
-        alphas = torch.tensor(self.config.blend_alphas, dtype=torch.float32, device="cpu")
-        alphas = alphas[self._token_scales(alphas.device)]
-        strength = strength if per_token else strength.reshape(-1, 1)
+        _check_strengths(style_strength)
+        device = self.device if device is None else device
+        alphas = torch.tensor(self.config.blend_alphas, dtype=torch.float32).to(device, non_blocking=True)
+        alphas = alphas[self.token_scales.to(device)]
+        strength = (strength if per_token else strength.reshape(-1, 1)).to(device, non_blocking=True)
         shifted = torch.where(strength == 0, alphas, (alphas + 0.5 * strength).clamp(0.01, 0.99))
         if self.training and self.config.alpha_jitter > 0:
             shift = torch.empty(1, device="cpu").uniform_(-self.config.alpha_jitter, self.config.alpha_jitter)
-            shifted = (shifted + shift).clamp(0.01, 0.99)
-        return shifted.to(self.device if device is None else device).unsqueeze(-1)
+            shifted = (shifted + shift.to(device, non_blocking=True)).clamp(0.01, 0.99)
+        return shifted.unsqueeze(-1)
 
     def run_layers(
         self,
@@ -520,9 +586,10 @@ class StyleVARModel(StyleVARPreTrainedModel):
         guides: torch.Tensor,
         style_embedding: torch.Tensor,
         blend_alphas: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
+        attention_mask: "torch.Tensor | BlockMask | None" = None,
         cache: StyleVARCache | None = None,
         style_weights: torch.Tensor | None = None,
+        **attention_options: Any,
     ) -> torch.Tensor:
         """
         All blocks and the final norm, for one scale with a cache or for all scales with a mask.
@@ -536,23 +603,37 @@ class StyleVARModel(StyleVARPreTrainedModel):
                 From [`~StyleVARModel.embed_style`].
             blend_alphas (`torch.FloatTensor` of shape `(1 or B, T, 1)`):
                 From [`~StyleVARModel.get_blend_alphas`].
-            attention_mask (`torch.FloatTensor` of shape `(1, 1, (n + 1) * T, S)`, *optional*):
+            attention_mask (`torch.FloatTensor` of shape `(1, 1, (n + 1) * T, S)` or `BlockMask`, *optional*):
                 Added to the attention scores, style rows first.
             cache ([`StyleVARCache`], *optional*):
                 Keys and values of the scales before.
             style_weights (`torch.FloatTensor` of shape `(B, n, T)`, *optional*):
                 Share of each of several styles at each token; see [`StyleVARReference`].
+            attention_options (*optional*):
+                `scale_boundaries`, `output_attentions`; see [`StyleVARBlendedCrossAttention`].
 
         Returns:
             `torch.FloatTensor` of shape `(N, T, D)`
         """
+        first = self.layers[0]
+        if first.gradient_checkpointing and self.training and torch.is_grad_enabled():
+            # Of inputs without gradient, a reentrant checkpoint hands none to the adapters in its layers.
+            hidden_states = hidden_states if hidden_states.requires_grad else hidden_states.requires_grad_()
         for index, layer in enumerate(self.layers):
             layer_cache = None if cache is None else cache.layers[index]
             hidden_states = layer(
-                hidden_states, guides, style_embedding, blend_alphas, attention_mask, layer_cache, style_weights
+                hidden_states,
+                guides,
+                style_embedding,
+                blend_alphas,
+                attention_mask,
+                layer_cache,
+                style_weights,
+                **attention_options,
             )
         return self.norm(hidden_states, style_embedding, cache, style_weights)
 
+    @capture_outputs
     def forward(
         self,
         content_pixel_values: torch.Tensor | None,
@@ -564,6 +645,8 @@ class StyleVARModel(StyleVARPreTrainedModel):
         content_embedding: torch.Tensor | None = None,
         style_embedding: torch.Tensor | None = None,
         style_weights: torch.Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
     ) -> StyleVARModelOutput:
         """
         Teacher-forced pass over all scales at once.
@@ -587,6 +670,13 @@ class StyleVARModel(StyleVARPreTrainedModel):
                 From [`~StyleVARModel.embed_style`], when known.
             style_weights (`torch.FloatTensor` of shape `(B, n, L)`, *optional*):
                 Share of each of several styles at each token; see [`StyleVARReference`].
+            output_hidden_states (`bool`, *optional*):
+                Whether to return the states between the blocks. Defaults to the config's choice.
+            output_attentions (`bool`, *optional*):
+                Whether to return the attention weights, for which attention is written out ("eager") in this call.
+                Defaults to the config's choice.
+
+        `return_dict=False` makes a tuple of the output.
 
         Returns:
             [`StyleVARModelOutput`]
@@ -599,22 +689,56 @@ class StyleVARModel(StyleVARPreTrainedModel):
         start = self.embed_start(content_embedding).repeat_interleave(repeats, dim=0)
         hidden_states = torch.cat([start, self.embed_tokens(target_features, start.shape[1])], dim=1)
         guides = self.embed_guides(style_features, content_features)
+        if output_attentions is None:
+            output_attentions = bool(self.config.output_attentions)
         last_hidden_state = self.run_layers(
             hidden_states,
             guides,
             style_embedding,
-            self.get_blend_alphas(style_strength, len(content_embedding), hidden_states.device),
-            self._block_causal_mask(hidden_states.dtype, hidden_states.device, guides.shape[1]),
+            self.get_blend_alphas(style_strength, content_embedding.shape[0], hidden_states.device),
             style_weights=style_weights,
+            **self._block_causal_attention(hidden_states, guides.shape[1], output_attentions),
         )
         return StyleVARModelOutput(last_hidden_state, content_embedding, style_embedding)
 
-    def _block_causal_mask(self, dtype: torch.dtype, device: torch.device, num_guides: int = 2) -> torch.Tensor:
-        """A token sees its own scale and the coarser ones: `(1, 1, num_guides * L, L)`, 0 or -inf."""
-        scales = self._token_scales(device)
-        hidden = scales[:, None] < scales[None, :]
-        mask = torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill(hidden, -torch.inf)
-        return mask.repeat(num_guides, 1)[None, None]
+    def _block_causal_attention(
+        self, hidden_states: torch.Tensor, num_guides: int, output_attentions: bool
+    ) -> dict[str, Any]:
+        """
+        A token sees its own scale and the coarser ones: how to tell the attention, by mask or scale by scale.
+
+        On a CPU the latter takes four fifths of the time: what a mask would throw away is never computed.
+        """
+        implementation = "eager" if output_attentions else self.config._attn_implementation
+        if implementation == "sdpa" and hidden_states.device.type == "cpu":
+            return {"scale_boundaries": self.config.vq_config.scale_boundaries}
+        scales = self.token_scales.repeat(num_guides)  # style rows, then content rows
+        if implementation == "flex_attention":
+            mask = _flex_mask(scales, self.token_scales)
+        else:
+            hidden = scales[:, None] < self.token_scales
+            mask = torch.zeros_like(hidden, dtype=hidden_states.dtype).masked_fill(hidden, -torch.inf)[None, None]
+        return {"attention_mask": mask, "output_attentions": output_attentions}
+
+
+def _flex_mask(query_scales: torch.LongTensor, key_scales: torch.LongTensor) -> "BlockMask":
+    """FlexAttention's mask, which skips the blocks of keys that no query of a block sees."""
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    def sees(batch: torch.Tensor, head: torch.Tensor, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+        return query_scales[query] >= key_scales[key]
+
+    return create_block_mask(sees, None, None, len(query_scales), len(key_scales), device=key_scales.device)
+
+
+def _check_strengths(style_strength: float | Sequence[float] | torch.Tensor) -> None:
+    """Refuse numbers outside [-1, 1]; those on a device are clamped as alphas, for reading them would wait for it."""
+    numbers = style_strength if isinstance(style_strength, Sequence) else [style_strength]
+    for number in numbers:
+        if isinstance(number, Real) and not -1 <= number <= 1:
+            raise ValueError(
+                f"`style_strength` must be in [-1, 1], but got {style_strength}. 1 is all style, -1 is all content."
+            )
 
 
 class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerationMixin):
@@ -725,7 +849,7 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
                 encoded = self.vq_model.encode(pixel_values)
                 return encoded.codes, encoded.features
             self.vq_model.check_codes(f"{role}_codes", codes)
-            _check_batch(f"{role}_codes", len(codes), len(pixel_values))
+            _check_batch(f"{role}_codes", codes.shape[0], pixel_values.shape[0])
             return codes, self.vq_model.cumulative_features(codes)
 
     def _check_pair(
@@ -751,11 +875,13 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
             if pair[1] is not None:
                 check_pixel_values(f"{role}_pixel_values", pair[1], self.config.vq_config)
         num_contents, num_styles = (
-            len(pixels) if reference is None else len(reference.embedding) for reference, pixels in given.values()
+            pixels.shape[0] if reference is None else reference.embedding.shape[0]
+            for reference, pixels in given.values()
         )
         _check_batch("style_pixel_values", num_styles, num_contents)
         return num_contents
 
+    @can_return_tuple
     def forward(
         self,
         content_pixel_values: torch.Tensor | None = None,
@@ -769,6 +895,8 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
         content: StyleVARReference | None = None,
         style: StyleVARReference | None = None,
         scoring: StyleVARScoring | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
     ) -> StyleVARConditionalGenerationOutput:
         """
         Teacher-forced pass: the scores of every token of the target given the coarser scales, the style and the
@@ -798,6 +926,14 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
             scoring ([`StyleVARScoring`], *optional*):
                 Return log-probabilities and entropies of the labels in place of the logits, which then never exist
                 for all tokens at once.
+            output_hidden_states (`bool`, *optional*):
+                Whether to return the states between the blocks. Defaults to the config's choice.
+            output_attentions (`bool`, *optional*):
+                Whether to return the attention weights, for which attention is written out ("eager") in this call.
+                Defaults to the config's choice.
+
+        `return_dict=False` makes a tuple of the output. Shapes and dtypes are checked here; values are checked where
+        they enter (processor, pipeline, collator, caches), since reading them would wait for the device.
 
         Returns:
             [`StyleVARConditionalGenerationOutput`]
@@ -817,7 +953,7 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
         if labels is None:
             labels, _ = self._tokenize("target", target_pixel_values, None)
         self.vq_model.check_codes("labels", labels)
-        _check_batch("labels", len(labels), batch_size * num_return_sequences)
+        _check_batch("labels", labels.shape[0], batch_size * num_return_sequences)
 
         # 2. Features of all three images, then the transformer
         if content is None:
@@ -836,11 +972,20 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
             content_embedding=content.embedding,
             style_embedding=style.embedding,
             style_weights=style.weights,
+            **{
+                name: value
+                for name, value in (
+                    ("output_hidden_states", output_hidden_states),
+                    ("output_attentions", output_attentions),
+                )
+                if value is not None
+            },
         )
+        recorded = {"hidden_states": outputs.hidden_states, "attentions": outputs.attentions}
 
         # 3. Scores and loss
         if scoring is not None:
-            return self._score(outputs.last_hidden_state, labels, scoring)
+            return self._score(outputs.last_hidden_state, labels, scoring, recorded)
         logits = self.get_logits(outputs.last_hidden_state)
         losses = F.cross_entropy(
             logits.flatten(0, 1), labels.flatten(), label_smoothing=self.config.label_smoothing, reduction="none"
@@ -852,10 +997,15 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
             scale_losses=self._mean_per_scale(losses.detach()),
             scale_accuracies=self._mean_per_scale(correct),
             labels=labels,
+            **recorded,
         )
 
     def _score(
-        self, hidden_states: torch.Tensor, labels: torch.LongTensor, scoring: StyleVARScoring
+        self,
+        hidden_states: torch.Tensor,
+        labels: torch.LongTensor,
+        scoring: StyleVARScoring,
+        recorded: dict[str, tuple[torch.Tensor, ...] | None],
     ) -> StyleVARConditionalGenerationOutput:
         """Log-probabilities and entropies of the labels; the logits of one chunk of tokens at a time."""
 
@@ -865,7 +1015,8 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
         hidden_chunks = hidden_states.flatten(0, 1).split(scoring.chunk_size)
         chunks = zip(hidden_chunks, labels.flatten().split(scoring.chunk_size), strict=True)
         if torch.is_grad_enabled():
-            scores = [checkpoint(score_chunk, *chunk, use_reentrant=False) for chunk in chunks]
+            options = {"use_reentrant": False, "preserve_rng_state": False}  # nothing is drawn
+            scores = [checkpoint(score_chunk, *chunk, **options) for chunk in chunks]
         else:
             scores = [score_chunk(*chunk) for chunk in chunks]
         log_probs, entropies = (torch.cat(parts).view_as(labels) for parts in zip(*scores, strict=True))
@@ -875,6 +1026,7 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
             labels=labels,
             log_probs=log_probs,
             entropies=entropies,
+            **recorded,
         )
 
     def _mean_per_scale(self, values: torch.Tensor) -> torch.Tensor:

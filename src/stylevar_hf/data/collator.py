@@ -148,7 +148,11 @@ def _codes(rows: Sequence[Mapping[str, Any]], column: str) -> torch.Tensor:
     if len({len(code) for code in codes}) > 1:
         mend = "They come from different tokenizers: make the cache again."
         raise invalid(column, "of one length", sorted({len(code) for code in codes}), mend)
-    return torch.from_numpy(np.stack(codes))
+    codes = np.stack(codes)
+    if codes.min() < 0:
+        mend = "Make the cache again; -100 stands for codes that are missing, which no image has."
+        raise invalid(column, "indices into a codebook, 0 or more", codes.min(), mend)
+    return torch.from_numpy(codes)
 
 
 __all__ = ["CODE_COLUMNS", "StyleVARTripletCollator"]
