@@ -25,21 +25,26 @@ from transformers import set_seed
 from trl import TrlParser
 
 from stylevar_hf import StyleVARImageProcessor, StyleVARVQConfig, StyleVARVQModel
-from stylevar_hf.data import load_imagepulse, load_omnistyle, split_by_content
+from stylevar_hf.data import load_imagepulse, load_omnistyle, load_triplets, split_by_content
 from stylevar_hf.training.common.initialization import load_tokenizer
+from stylevar_hf.training.vq.data import find_image_columns
 from stylevar_hf.training.vq.vq_config import StyleVARVQTrainerConfig
 from stylevar_hf.training.vq.vq_trainer import StyleVARVQTrainer
+
+
+SPLIT_BY_CONTENT = {"omnistyle": load_omnistyle, "imagepulse": load_imagepulse, "triplets": load_triplets}
 
 
 @dataclass
 class DataArguments:
     """
-    Where images come from. A dataset is `procedural[:SPLIT]`, `omnistyle:ROOT`, `imagepulse:ROOT` (split by content,
-    as for the transformer), `imagefolder:DIR`, `disk:DIR` (written by `save_to_disk`) or the id of a dataset on the
-    Hub, `ID[:SPLIT]`. Every image column of it is used, or those named by `--image_columns`.
+    Where images come from. A dataset is `procedural[:SPLIT]`, `omnistyle:ROOT`, `imagepulse:ROOT`, `triplets:DIR`
+    (split by content, as for the transformer), `imagefolder:DIR`, `disk:DIR` (written by `save_to_disk`) or the id of
+    a dataset on the Hub, `ID[:SPLIT]`. Every image column of it is used, or those named by `--image_columns`. Of
+    several, every image is learned from.
     """
 
-    dataset: str = field(default="procedural", metadata={"help": "Training images."})
+    dataset: list[str] = field(default_factory=lambda: ["procedural"], metadata={"help": "Training images."})
     eval_dataset: list[str] | None = field(
         default=None,
         metadata={"help": "One or more. Default: procedural:in_distribution, or a part of the training set."},
@@ -51,7 +56,9 @@ class DataArguments:
     )
 
     def __post_init__(self):
-        if isinstance(self.eval_dataset, str):  # a line of a YAML file
+        if isinstance(self.dataset, str):  # a line of a YAML file
+            self.dataset = [self.dataset]
+        if isinstance(self.eval_dataset, str):
             self.eval_dataset = [self.eval_dataset]
 
 
@@ -72,6 +79,7 @@ class ModelArguments:
     codebook_size: int = field(default=1024, metadata={"help": "Codebook vectors."})
     latent_channels: int = field(default=16, metadata={"help": "Channels of a codebook vector."})
     num_shared_phi: int = field(default=4, metadata={"help": "Convolutions after upsampling, shared by the scales."})
+    pixel_patch_size: int = field(default=1, metadata={"help": "Pixels moved into channels, in each direction."})
     norm_num_groups: int = field(default=8, metadata={"help": "Groups of every GroupNorm."})
     commitment_weight: float = field(default=0.25, metadata={"help": "Weight of the commitment term."})
 
@@ -104,8 +112,8 @@ def load_rows(name: str, arguments: DataArguments, image_size: int, seed: int, n
         if arguments.streaming and split == "train":
             return stream_procedural(split=rest or split, seed=seed, image_size=size)
         return load_procedural(num_rows, split=rest or split, seed=seed, image_size=size)
-    if kind in ("omnistyle", "imagepulse"):
-        load = load_omnistyle if kind == "omnistyle" else load_imagepulse
+    if kind in SPLIT_BY_CONTENT:
+        load = SPLIT_BY_CONTENT[kind]
         return load(rest, split, streaming=arguments.streaming and split == "train")
     if kind == "imagefolder":
         return datasets.load_dataset("imagefolder", data_dir=rest, split="train")
@@ -115,14 +123,26 @@ def load_rows(name: str, arguments: DataArguments, image_size: int, seed: int, n
     return datasets.load_dataset(kind, split=rest or split, streaming=arguments.streaming and split == "train")
 
 
+def _as_one_column(rows: datasets.Dataset) -> datasets.Dataset:
+    """Every image of every column of a table as a row of its own, so that tables can be joined."""
+    columns = [rows.select_columns([name]).rename_column(name, "image") for name in find_image_columns(rows)]
+    columns = [column.cast_column("image", datasets.Image()) for column in columns]
+    return datasets.concatenate_datasets(columns)
+
+
 def load_data(arguments: DataArguments, image_size: int, seed: int):
     """Training rows and validation rows (a `dict` where several sets are named)."""
-    train = load_rows(arguments.dataset, arguments, image_size, seed, arguments.num_train_triplets, "train")
+    parts = [
+        load_rows(name, arguments, image_size, seed, arguments.num_train_triplets, "train")
+        for name in arguments.dataset
+    ]
+    train = parts[0] if len(parts) == 1 else datasets.concatenate_datasets([_as_one_column(part) for part in parts])
+    first = arguments.dataset[0]
     names = arguments.eval_dataset
-    if names is None and arguments.dataset.startswith("procedural"):
+    if names is None and first.startswith("procedural"):
         names = ["procedural:in_distribution"]
-    if names is None and arguments.dataset.startswith(("omnistyle:", "imagepulse:")):
-        names = [arguments.dataset]  # its validation split
+    if names is None and first.partition(":")[0] in SPLIT_BY_CONTENT:
+        names = [first]  # its validation split
     if names is None:
         if not isinstance(train, datasets.Dataset):
             return train, None

@@ -106,7 +106,7 @@ class StyleVARVQConfig(PreTrainedConfig):
             Channels of the encoder and the decoder at full resolution.
         channel_multipliers (`tuple[int, ...]`, *optional*, defaults to `(1, 1, 2, 2, 4)`):
             Factor on `base_channels` at each resolution, fine to coarse; each step but the last halves the
-            resolution, so the model downsamples by `2 ** (len(channel_multipliers) - 1)`.
+            resolution, so the model downsamples by `pixel_patch_size * 2 ** (len(channel_multipliers) - 1)`.
         num_res_blocks (`int`, *optional*, defaults to 2):
             Residual blocks per resolution in the encoder; the decoder has one more.
         residual_ratio (`float`, *optional*, defaults to 0.5):
@@ -117,6 +117,10 @@ class StyleVARVQConfig(PreTrainedConfig):
             Weight of the commitment term in the tokenizer's training loss.
         num_channels (`int`, *optional*, defaults to 3):
             Channels of the images.
+        pixel_patch_size (`int`, *optional*, defaults to 1):
+            Side of the squares of pixels that the encoder moves into channels before its first convolution, and the
+            decoder back after its last one. 1 is the published layout. 2 or 4 leaves out the convolutions at full
+            resolution, which are most of a small tokenizer's time and little of its power.
         norm_num_groups (`int`, *optional*, defaults to 32):
             Groups of every GroupNorm; must divide the channels of every resolution.
         norm_eps (`float`, *optional*, defaults to 1e-6):
@@ -149,6 +153,7 @@ class StyleVARVQConfig(PreTrainedConfig):
     num_shared_phi: int = 4
     commitment_weight: float | int = 0.25
     num_channels: int = 3
+    pixel_patch_size: int = 1
     norm_num_groups: int = 32
     norm_eps: float = 1e-6
 
@@ -180,6 +185,7 @@ class StyleVARVQConfig(PreTrainedConfig):
             "num_res_blocks",
             "num_shared_phi",
             "num_channels",
+            "pixel_patch_size",
         )
         for name in sizes:
             _require(getattr(self, name) > 0, name, "positive", getattr(self, name), "Choose at least 1.")
@@ -220,7 +226,7 @@ class StyleVARVQConfig(PreTrainedConfig):
     @property
     def downsampling(self) -> int:
         """Pixels per latent position, in each direction."""
-        return 2 ** (len(self.channel_multipliers) - 1)
+        return self.pixel_patch_size * 2 ** (len(self.channel_multipliers) - 1)
 
     @property
     def image_size(self) -> int:

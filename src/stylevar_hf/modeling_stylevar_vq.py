@@ -266,7 +266,9 @@ class StyleVARVQEncoder(nn.Module):
         super().__init__()
         widths = [config.base_channels * factor for factor in config.channel_multipliers]
         last = len(widths) - 1
-        self.conv_in = nn.Conv2d(config.num_channels, config.base_channels, kernel_size=3, padding=1)
+        self.to_patches = nn.PixelUnshuffle(config.pixel_patch_size)
+        in_channels = config.num_channels * config.pixel_patch_size**2
+        self.conv_in = nn.Conv2d(in_channels, config.base_channels, kernel_size=3, padding=1)
         self.down_blocks = nn.ModuleList(
             StyleVARVQStage(config, before, after, config.num_res_blocks, level == last, downsample=level < last)
             for level, (before, after) in enumerate(zip([config.base_channels, *widths], widths, strict=False))
@@ -276,7 +278,7 @@ class StyleVARVQEncoder(nn.Module):
         self.conv_out = nn.Conv2d(widths[-1], config.latent_channels, kernel_size=3, padding=1)
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        hidden_states = self.conv_in(pixel_values)
+        hidden_states = self.conv_in(self.to_patches(pixel_values))
         for stage in self.down_blocks:
             hidden_states = stage(hidden_states)
         hidden_states = self.mid_block(hidden_states)
@@ -297,13 +299,15 @@ class StyleVARVQDecoder(nn.Module):
             for level, (before, after) in enumerate(zip([widths[0], *widths], widths, strict=False))
         )
         self.norm_out = nn.GroupNorm(config.norm_num_groups, widths[-1], eps=config.norm_eps)
-        self.conv_out = nn.Conv2d(widths[-1], config.num_channels, kernel_size=3, padding=1)
+        out_channels = config.num_channels * config.pixel_patch_size**2
+        self.conv_out = nn.Conv2d(widths[-1], out_channels, kernel_size=3, padding=1)
+        self.to_pixels = nn.PixelShuffle(config.pixel_patch_size)
 
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
         hidden_states = self.mid_block(self.conv_in(latents))
         for stage in self.up_blocks:
             hidden_states = stage(hidden_states)
-        return self.conv_out(F.silu(self.norm_out(hidden_states), inplace=True))
+        return self.to_pixels(self.conv_out(F.silu(self.norm_out(hidden_states), inplace=True)))
 
 
 class StyleVARPhi(nn.Module):
@@ -526,7 +530,8 @@ class StyleVARVQModel(StyleVARVQPreTrainedModel):
 
     def _images_at_once(self) -> int:
         """On a CPU, large feature maps cost time, as memory is the bottleneck there, and a lot of it."""
-        return max(1, _CPU_FEATURE_FLOATS // (self.config.base_channels * self.config.image_size**2))
+        side = self.config.image_size // self.config.pixel_patch_size
+        return max(1, _CPU_FEATURE_FLOATS // (self.config.base_channels * side**2))
 
     def decode(self, codes: torch.LongTensor) -> torch.Tensor:
         """

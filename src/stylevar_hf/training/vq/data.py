@@ -163,6 +163,8 @@ class VQImageCollator:
             Mirror half of the images.
         seed (`int`, *optional*, defaults to 0):
             Seed of the crops.
+        random_crop_max_scale (`float`, *optional*, defaults to 1.0):
+            Largest side of a random crop, likewise.
     """
 
     def __init__(
@@ -171,9 +173,11 @@ class VQImageCollator:
         random_crop_scale: float = 0.6,
         random_flip: bool = True,
         seed: int = 0,
+        random_crop_max_scale: float = 1.0,
     ):
         self.image_size = image_size
         self.random_crop_scale = random_crop_scale
+        self.random_crop_max_scale = random_crop_max_scale
         self.random_flip = random_flip
         self.seed = seed
 
@@ -185,7 +189,9 @@ class VQImageCollator:
         side, left, top, mirror = shorter, (image.width - shorter) / 2, (image.height - shorter) / 2, False
         if sample["key"] is not None:
             draws = np.random.default_rng((self.seed, *sample["key"])).random(4)
-            side = shorter * (self.random_crop_scale + (1 - self.random_crop_scale) * draws[0])
+            side = shorter * (
+                self.random_crop_scale + (self.random_crop_max_scale - self.random_crop_scale) * draws[0]
+            )
             left, top = draws[1] * (image.width - side), draws[2] * (image.height - side)
             mirror = self.random_flip and draws[3] < 0.5
         size = (self.image_size, self.image_size)

@@ -35,13 +35,19 @@ class StyleVARVQTrainerConfig(TrainingArguments):
             Mirror half of the training images.
         reconstruction_loss (`str`, *optional*, defaults to `"l2"`):
             `"l2"` (mean squared error) or `"l1"` (mean absolute error) of the pixels.
+        random_crop_max_scale (`float`, *optional*, defaults to 1.0):
+            Largest side of a training crop, likewise; at least `random_crop_scale`.
         perceptual_weight (`float`, *optional*, defaults to 0.0):
-            Weight of LPIPS (arXiv 1801.03924). Needs the `lpips` package and the file of its torchvision backbone.
+            Weight of the perceptual distance: LPIPS (arXiv 1801.03924), which needs the `lpips` package and the file
+            of its torchvision backbone, or that of `perceptual_weights`.
+        perceptual_weights (`list[str]`, *optional*):
+            One or more files of VGG-19 weights (`.safetensors`, or torchvision's `.pth`): relative distance of their
+            features instead of LPIPS, see [`~stylevar_hf.training.vq_losses.PerceptualDistance`].
         perceptual_network (`str`, *optional*, defaults to `"vgg"`):
             The backbone of LPIPS: `"vgg"`, `"alex"` or `"squeeze"`.
         adversarial_weight (`float`, *optional*, defaults to 0.0):
-            Weight of the generator's hinge loss against a patch discriminator (arXiv 2012.09841, without the adaptive
-            weight).
+            Weight of the generator's hinge loss against a patch discriminator, times the adaptive weight of
+            arXiv 2012.09841 (eq. 7).
         adversarial_start_step (`int`, *optional*, defaults to 0):
             The step at which the discriminator begins to train and to act.
         discriminator_channels (`int`, *optional*, defaults to 32):
@@ -85,9 +91,13 @@ class StyleVARVQTrainerConfig(TrainingArguments):
     check_data: bool = field(default=True, metadata={"help": "Decode every image before training."})
     skip_broken: bool = field(default=False, metadata={"help": "Leave out and log rows with a broken image."})
     random_crop_scale: float = field(default=0.6, metadata={"help": "Smallest side of a training crop, in (0, 1]."})
+    random_crop_max_scale: float = field(default=1.0, metadata={"help": "Largest side of a training crop."})
     random_flip: bool = field(default=True, metadata={"help": "Mirror half of the training images."})
     reconstruction_loss: str = field(default="l2", metadata={"help": "l2 or l1."})
-    perceptual_weight: float = field(default=0.0, metadata={"help": "Weight of LPIPS."})
+    perceptual_weight: float = field(default=0.0, metadata={"help": "Weight of the perceptual distance."})
+    perceptual_weights: list[str] | None = field(
+        default=None, metadata={"help": "Files of VGG-19 weights; default: LPIPS."}
+    )
     perceptual_network: str = field(default="vgg", metadata={"help": "Backbone of LPIPS: vgg, alex or squeeze."})
     adversarial_weight: float = field(default=0.0, metadata={"help": "Weight of the adversarial term."})
     adversarial_start_step: int = field(default=0, metadata={"help": "Step at which the discriminator starts."})
@@ -106,6 +116,8 @@ class StyleVARVQTrainerConfig(TrainingArguments):
     def __post_init__(self):
         if isinstance(self.image_columns, str):  # a line of a YAML file
             self.image_columns = [self.image_columns]
+        if isinstance(self.perceptual_weights, str):
+            self.perceptual_weights = [self.perceptual_weights]
         for name, choices in (
             ("reconstruction_loss", RECONSTRUCTION_LOSSES),
             ("perceptual_network", PERCEPTUAL_NETWORKS),
@@ -126,6 +138,9 @@ class StyleVARVQTrainerConfig(TrainingArguments):
             raise invalid("ema_decay", "in [0, 1)", self.ema_decay, "0 switches it off; 0.999 is usual.")
         if not 0 < self.random_crop_scale <= 1:
             raise invalid("random_crop_scale", "in (0, 1]", self.random_crop_scale, "1 takes the largest square.")
+        if not self.random_crop_scale <= self.random_crop_max_scale <= 1:
+            rule = f"from `random_crop_scale` ({self.random_crop_scale}) to 1"
+            raise invalid("random_crop_max_scale", rule, self.random_crop_max_scale, "1 is the default.")
         if self.discriminator_channels < 1 or self.discriminator_channels % 8:
             mend = "32 suits small images."
             raise invalid("discriminator_channels", "a positive multiple of 8", self.discriminator_channels, mend)

@@ -29,7 +29,13 @@ from ..common.initialization import load_tokenizer
 from ..common.stream_passes import StreamPassesMixin
 from .codebook import bypass_quantizer, count_codes, draw_poorly_coded, fill_codebook, replace_codes, step_generator
 from .data import VQImageCollator, as_image_samples, find_image_columns
-from .losses import PatchDiscriminator, discriminator_hinge_loss, generator_hinge_loss, load_perceptual_loss
+from .losses import (
+    PatchDiscriminator,
+    adaptive_weight,
+    discriminator_hinge_loss,
+    generator_hinge_loss,
+    load_perceptual_loss,
+)
 from .metrics import codebook_statistics, draw_grid, peak_signal_noise_ratio, reconstruct_scales, structural_similarity
 from .vq_config import StyleVARVQTrainerConfig
 
@@ -46,7 +52,7 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
     image) and `_load_optimizer_and_scheduler` (the rest of the state). Checkpoints are complete or not there, and a
     resumed run finds its place in a stream. Runs on one process or under DDP.
 
-    `loss = reconstruction + codebook + beta * commitment + w_p * LPIPS + w_a * (-mean D(x_hat))`, see
+    `loss = reconstruction + codebook + beta * commitment + w_p * perceptual + w_a * lambda * (-mean D(x_hat))`, see
     [`StyleVARVQModel`] for the first three (arXiv 2404.02905, eq. 5).
 
     Logs, beside those of `Trainer`: each term, `codebook_usage` and `codebook_perplexity` (also per scale, over the
@@ -96,7 +102,9 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
             mend = "Of a whole StyleVAR model, pass its folder or `load_tokenizer(folder)`."
             raise invalid("model", "a StyleVARVQModel, or its folder or Hub id", type(model).__name__, mend)
         self.tokenizer_model = model
-        self.perceptual_loss = load_perceptual_loss(args.perceptual_network) if args.perceptual_weight > 0 else None
+        self.perceptual_loss = None
+        if args.perceptual_weight > 0:
+            self.perceptual_loss = load_perceptual_loss(args.perceptual_network, args.perceptual_weights)
         columns = args.image_columns
         if (args.check_data or args.skip_broken) and isinstance(train_dataset, datasets.Dataset):
             found = find_image_columns(train_dataset, columns)
@@ -110,7 +118,11 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         if data_collator is None:
             seed = args.seed if args.data_seed is None else args.data_seed
             data_collator = VQImageCollator(
-                model.config.image_size, args.random_crop_scale, args.random_flip, seed=seed
+                model.config.image_size,
+                args.random_crop_scale,
+                args.random_flip,
+                seed=seed,
+                random_crop_max_scale=args.random_crop_max_scale,
             )
         if args.channels_last:
             model = model.to(memory_format=torch.channels_last)
@@ -211,7 +223,10 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
             loss = loss + args.perceptual_weight * terms["perceptual_loss"]
         if training and self.discriminator is not None and step >= args.adversarial_start_step:
             terms["generator_loss"] = self._generator_loss(outputs.reconstruction)
-            loss = loss + args.adversarial_weight * terms["generator_loss"]
+            pictures = terms["reconstruction_loss"] + args.perceptual_weight * terms.get("perceptual_loss", 0.0)
+            last_layer = self.tokenizer_model.decoder.conv_out.weight
+            terms["adaptive_weight"] = adaptive_weight(pictures, terms["generator_loss"], last_layer)
+            loss = loss + args.adversarial_weight * terms["adaptive_weight"] * terms["generator_loss"]
             self._adversarial_pair = (pixel_values, outputs.reconstruction.detach())
         if training:
             self._check_finite(loss, inputs)
@@ -358,15 +373,19 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
                 images = [self.tokenizer_model.decode_latents(part) for part in latents] + images
         psnr = torch.stack([peak_signal_noise_ratio(image, pixel_values) for image in images], dim=1)
         ssim = torch.stack([structural_similarity(image, pixel_values) for image in images], dim=1)
-        return loss.detach(), (psnr, ssim), outputs.codes
+        measures = [psnr, ssim]
+        if self.perceptual_loss is not None:
+            measures.append(self.perceptual_loss(images[-1], pixel_values.float()).view(-1, 1))
+        return loss.detach(), tuple(measures), outputs.codes
 
     def _summarize(self, prediction: EvalPrediction) -> dict[str, float]:
-        """Measures per image, `(N, K)` or `(N, 1)`, and codes, `(N, L)`, to means."""
+        """Measures per image, each `(N, K)` or `(N, 1)`, and codes, `(N, L)`, to means."""
         metrics = {}
-        for name, values in zip(("psnr", "ssim"), prediction.predictions, strict=True):
+        names = ("psnr", "ssim", "perceptual") if self.perceptual_loss is not None else ("psnr", "ssim")
+        for name, values in zip(names, prediction.predictions, strict=True):
             means = np.asarray(values, dtype=np.float64).mean(axis=0)
             metrics[name] = float(means[-1])
-            if self.args.metrics_per_scale:
+            if self.args.metrics_per_scale and name != "perceptual":
                 metrics.update({f"{name}_scale_{index}": float(mean) for index, mean in enumerate(means)})
         codes = torch.as_tensor(np.asarray(prediction.label_ids))
         metrics.update(_codebook_logs(count_codes(self.tokenizer_model.quantizer, codes)))
