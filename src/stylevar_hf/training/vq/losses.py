@@ -87,9 +87,8 @@ class VGGFeatures(nn.Module):
             self.normalise = _convolution(weights, "conv0", "zeros")
         else:
             mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-            self.normalise = _convolution(
-                {"n.weight": torch.diag(1 / std)[..., None, None], "n.bias": -mean / std}, "n"
-            )
+            imagenet = {"conv0.weight": torch.diag(1 / std)[..., None, None], "conv0.bias": -mean / std}
+            self.normalise = _convolution(imagenet, "conv0")
         self.blocks = nn.ModuleList()
         for block in range(1, 6):
             names = [f"conv{block}_{index}" for index in range(1, 5) if f"conv{block}_{index}.weight" in weights]
@@ -146,9 +145,8 @@ def _read_vgg(path: str | os.PathLike) -> dict[str, torch.Tensor]:
         else:
             weights = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, OSError, ValueError, EOFError) as error:
-        raise invalid(
-            "perceptual_weights", rule, f"{path}, which cannot be read ({error})", "Check the file."
-        ) from error
+        unread = f"{path}, which cannot be read ({error})"
+        raise invalid("perceptual_weights", rule, unread, "Check the file.") from error
     names = {f"features.{index}": f"conv{name}" for index, name in _TORCHVISION_LAYERS.items()}
     found = {}
     for key, value in weights.items():
@@ -182,7 +180,7 @@ class PerceptualDistance(nn.Module):
         self.networks = nn.ModuleList(VGGFeatures(path) for path in paths)
 
     def forward(self, images: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
-        """Two batches of images `(B, 3, H, W)` in [-1, 1] to distances `(B, 1, 1, 1)`; the second takes no gradient."""
+        """Two batches of images `(B, 3, H, W)` in [-1, 1] to distances `(B, 1, 1, 1)`."""
         first, second = images / 2 + 0.5, references / 2 + 0.5
         terms = []
         for network in self.networks:
