@@ -56,6 +56,31 @@ class TestTripletAugmentation:
         assert 70 <= min(values) < 75
         assert 125 < max(values) <= 130
 
+    def test_window_is_the_same_in_content_and_target(self, row):
+        row["target"] = row["content"].resize((80, 48), PIL.Image.Resampling.NEAREST)
+        augmentation = TripletAugmentation(0, 0, (1.0, 1.0), pair_crop_scale=(0.25, 0.25))
+        new = augmentation(row, augmentation.generator(0, 0))
+        assert new["content"].size == (20, 12) and new["target"].size == (40, 24)
+        enlarged = new["content"].resize((40, 24), PIL.Image.Resampling.NEAREST)
+        # a window of the larger image may begin half a pixel of the smaller one further
+        shifts = [np.roll(np.asarray(enlarged), (y, x), (0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+        inside = np.s_[1:-1, 1:-1]
+        assert any(np.array_equal(shift[inside], np.asarray(new["target"])[inside]) for shift in shifts)
+        assert same(new["style"], row["style"])
+
+    def test_flip_mirrors_all_three_of_half_the_triplets(self, row):
+        augmentation = TripletAugmentation(0, 0, (1.0, 1.0), flip=True)
+        mirrored = 0
+        for index in range(200):
+            new = augmentation(row, augmentation.generator(0, index))
+            turned = {
+                name: same(new[name], row[name].transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT))
+                for name in ("content", "style", "target")
+            }
+            assert len(set(turned.values())) == 1
+            mirrored += turned["target"]
+        assert 70 <= mirrored <= 130
+
     def test_target_turns_with_the_content_where_asked(self, row):
         row["target"] = row["content"]
         augmentation = TripletAugmentation(brightness=0, rotate_target=True)

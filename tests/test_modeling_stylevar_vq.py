@@ -45,6 +45,27 @@ class TestCodes:
         assert model.decode(encoded.codes).shape == images.shape
         torch.testing.assert_close(model.decode(encoded.codes), model.reconstruct(images))
 
+    def test_pixel_patches_replace_a_resolution(self):
+        config = StyleVARVQConfig(
+            patch_nums=(1, 2),
+            base_channels=8,
+            channel_multipliers=(1, 2),
+            num_res_blocks=1,
+            norm_num_groups=4,
+            latent_channels=4,
+            codebook_size=16,
+            pixel_patch_size=4,
+        )
+        assert (config.downsampling, config.image_size) == (8, 16)
+        model = StyleVARVQModel(config).eval()
+        images = torch.rand(2, 3, 16, 16) * 2 - 1
+        assert model(images).reconstruction.shape == images.shape
+        # one patch of pixels becomes one position: channel c, row y and column x at c * 16 + y * 4 + x
+        patches = model.encoder.to_patches(images)
+        assert patches.shape == (2, 48, 4, 4)
+        assert patches[1, 2 * 16 + 3 * 4 + 1, 2, 0] == images[1, 2, 2 * 4 + 3, 1]
+        torch.testing.assert_close(model.decoder.to_pixels(patches), images)
+
     def test_nearest_code_is_the_nearest(self):
         quantizer = make_vq_model().quantizer
         vectors = torch.randn(50, 6)

@@ -10,7 +10,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from skimage.metrics import peak_signal_noise_ratio as skimage_psnr
 from skimage.metrics import structural_similarity as skimage_ssim
 from torch.utils.data import DataLoader
@@ -291,10 +291,93 @@ class TestLosses:
             def forward(self, first, second):
                 return (first - second).abs().mean(dim=(1, 2, 3), keepdim=True)
 
-        monkeypatch.setattr("stylevar_hf.training.vq.vq_trainer.load_perceptual_loss", lambda network: Distance())
+        monkeypatch.setattr("stylevar_hf.training.vq.vq_trainer.load_perceptual_loss", lambda *_: Distance())
         log = train(tmp_path, max_steps=1, perceptual_weight=2.0).state.log_history[0]
         expected = log["reconstruction_loss"] + log["codebook_loss"] + 0.25 * log["commitment_loss"]
         assert log["loss"] == pytest.approx(expected + 2 * log["perceptual_loss"], rel=1e-4)
+
+
+class TestPerceptualDistance:
+    def vgg(self, tmp_path, torchvision: bool = False) -> Path:
+        """A VGG-19 of few channels, in this package's layout or in torchvision's."""
+        generator = torch.Generator().manual_seed(0)
+        layers = {"1_1": (3, 4), "1_2": (4, 4), "2_1": (4, 6), "2_2": (6, 6), "3_1": (6, 8)}
+        indices = dict(zip(layers, (0, 2, 5, 7, 10), strict=True))
+        weights = {}
+        for name, (inputs, outputs) in layers.items():
+            key = f"features.{indices[name]}" if torchvision else f"conv{name}"
+            weights[f"{key}.weight"] = torch.randn(outputs, inputs, 3, 3, generator=generator) * 0.3
+            weights[f"{key}.bias"] = torch.randn(outputs, generator=generator)
+        if torchvision:
+            path = tmp_path / "vgg19.pth"
+            torch.save({**weights, "classifier.0.weight": torch.zeros(1)}, path)
+        else:
+            weights["conv0.weight"] = torch.eye(3).flip(0)[..., None, None] * 255
+            weights["conv0.bias"] = torch.tensor([-103.9, -116.8, -123.7])
+            path = tmp_path / "vgg19.safetensors"
+            save_file(weights, path)
+        return path
+
+    @pytest.mark.parametrize("torchvision", [False, True])
+    def test_features_are_those_of_the_network_written_out(self, torchvision, tmp_path):
+        path = self.vgg(tmp_path, torchvision)
+        weights = torch.load(path) if torchvision else load_file(path)
+        names = [f"features.{index}" for index in (0, 2, 5, 7, 10)] if torchvision else None
+        names = names or [f"conv{name}" for name in ("1_1", "1_2", "2_1", "2_2", "3_1")]
+        images = torch.rand(2, 3, 12, 16)
+        if torchvision:
+            mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+            hidden = (images - mean[:, None, None]) / std[:, None, None]
+        else:
+            hidden = torch.nn.functional.conv2d(images, weights["conv0.weight"], weights["conv0.bias"])
+        expected = []
+        for place, name in enumerate(names):
+            if place in (2, 4):
+                hidden = torch.nn.functional.max_pool2d(hidden, 2)
+            hidden = torch.nn.functional.pad(hidden, (1, 1, 1, 1), mode="constant" if torchvision else "reflect")
+            hidden = torch.nn.functional.conv2d(hidden, weights[f"{name}.weight"], weights[f"{name}.bias"]).relu()
+            if name.endswith("_1") or place in (0, 2, 4):
+                expected.append(hidden)
+        found = vq_losses.VGGFeatures(path)(images)
+        assert len(found) == len(expected) == 3
+        for ours, theirs in zip(found, expected, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+    def test_distance_is_relative_and_zero_for_equal_images(self, tmp_path):
+        path = self.vgg(tmp_path)
+        distance, network = load_perceptual_loss(weights=[path]), vq_losses.VGGFeatures(path)
+        first, second = torch.rand(2, 2, 3, 16, 16) * 2 - 1
+        pairs = zip(network(first / 2 + 0.5), network(second / 2 + 0.5), strict=True)
+        terms = [(a - b).abs().mean(dim=(1, 2, 3)) / b.abs().mean(dim=(1, 2, 3)) for a, b in pairs]
+        torch.testing.assert_close(distance(first, second).flatten(), torch.stack(terms).mean(dim=0))
+        assert distance(first, first).eq(0).all()
+
+    def test_weights_of_another_network_are_refused(self, tmp_path):
+        save_file(
+            {"conv1_1.weight": torch.zeros(4, 3, 3, 3), "conv1_1.bias": torch.zeros(4)}, tmp_path / "a.safetensors"
+        )
+        with pytest.raises(ValueError, match="`perceptual_weights` must be a VGG-19"):
+            load_perceptual_loss(weights=[tmp_path / "a.safetensors"])
+        (tmp_path / "b.safetensors").write_bytes(b"no tensors")
+        with pytest.raises(ValueError, match="b.safetensors, which cannot be read"):
+            load_perceptual_loss(weights=[tmp_path / "b.safetensors"])
+        with pytest.raises(FileNotFoundError, match="c.pth does not exist"):
+            load_perceptual_loss(weights=[tmp_path / "c.pth"])
+
+    def test_training_with_it_logs_and_measures_it(self, tmp_path):
+        path = self.vgg(tmp_path)
+        trainer = train(tmp_path, max_steps=1, perceptual_weight=2.0, perceptual_weights=[str(path)])
+        assert trainer.state.log_history[0]["perceptual_loss"] > 0
+        assert trainer.evaluate(make_rows(4))["eval_perceptual"] > 0
+
+
+class TestAdaptiveWeight:
+    def test_makes_both_gradients_at_the_last_layer_equally_long(self):
+        weight = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+        loss, generator_loss = (3 * weight).sum(), (weight * torch.tensor([0.0, 0.5])).sum()
+        found = vq_losses.adaptive_weight(loss, generator_loss, weight)
+        assert found.item() == pytest.approx(18**0.5 / (0.5 + 1e-4), rel=1e-6)
+        assert not found.requires_grad
 
 
 class TestCodebookCare:

@@ -1,7 +1,8 @@
 # Copyright 2026 The stylevar-hf authors.
 # SPDX-License-Identifier: Apache-2.0
 """
-Augmentation of triplets as published: rotation and brightness on the content, a random crop of the style.
+Augmentation of triplets: as published, rotation and brightness on the content and a random crop of the style; and
+windows and mirror images of whole triplets, which keep content and target aligned.
 
 The README of the published code names these three and gives no magnitudes (its loader has none of them), so the
 magnitudes here are ours and can be set.
@@ -18,6 +19,7 @@ import PIL.ImageEnhance
 
 from .._common.errors import invalid
 from ..image_processing_stylevar import load_image
+from .columns import IMAGE_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,10 @@ class TripletAugmentation:
             aspect ratio.
         rotate_target (`bool`, *optional*, defaults to `False`):
             Whether the target is turned with the content.
+        pair_crop_scale (`tuple[float, float]`, *optional*, defaults to `(1.0, 1.0)`):
+            Content and target are cut to the same window, whose share of the area is from this range within (0, 1].
+        flip (`bool`, *optional*, defaults to `False`):
+            Whether half of the triplets are mirrored left to right, all three images together.
         seed (`int`, *optional*, defaults to 0):
             Non-negative.
 
@@ -61,6 +67,8 @@ class TripletAugmentation:
     brightness: float = 0.2
     style_crop_scale: tuple[float, float] = (0.6, 1.0)
     rotate_target: bool = False
+    pair_crop_scale: tuple[float, float] = (1.0, 1.0)
+    flip: bool = False
     seed: int = 0
 
     def __post_init__(self):
@@ -68,11 +76,12 @@ class TripletAugmentation:
             raise invalid("rotation_degrees", "in [0, 180]", self.rotation_degrees, "Set 0 to switch it off.")
         if not 0 <= self.brightness <= 1:
             raise invalid("brightness", "in [0, 1]", self.brightness, "Set 0 to switch it off.")
-        scale = self.style_crop_scale
-        if not (isinstance(scale, Sequence) and len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1):
-            mend = "Set (1.0, 1.0) to switch it off."
-            raise invalid("style_crop_scale", "a pair (low, high) with 0 < low <= high <= 1", scale, mend)
-        object.__setattr__(self, "style_crop_scale", tuple(scale))
+        for name in ("style_crop_scale", "pair_crop_scale"):
+            scale = getattr(self, name)
+            if not (isinstance(scale, Sequence) and len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1):
+                fix = "Set (1.0, 1.0) to switch it off."
+                raise invalid(name, "a pair (low, high) with 0 < low <= high <= 1", scale, fix)
+            object.__setattr__(self, name, tuple(scale))
         if self.seed < 0:
             raise invalid("seed", "non-negative", self.seed, "Choose another.")
 
@@ -93,12 +102,17 @@ class TripletAugmentation:
         Returns:
             `dict[str, Any]`: A new row; the given one is not changed. Images are 8-bit RGB.
         """
-        # Always five draws, so that switching one change off leaves the others as they were.
-        angle, factor, scale, left, top = generator.uniform(size=5)
+        # Always as many draws, so that switching one change off leaves the others as they were.
+        angle, factor, scale, left, top, *pair, mirror = generator.uniform(size=9)
         angle = self.rotation_degrees * (2 * angle - 1)
         factor = 1 + self.brightness * (2 * factor - 1)
         low, high = self.style_crop_scale
         row = dict(row)
+        if self.pair_crop_scale != (1.0, 1.0):
+            share = self.pair_crop_scale[0] + (self.pair_crop_scale[1] - self.pair_crop_scale[0]) * pair[0]
+            for name in ("content", "target"):
+                if row.get(name) is not None:
+                    row[name] = crop(load_image(row[name], name), share, *pair[1:])
         if row.get("content") is not None:
             content = rotate(load_image(row["content"], "content"), angle)
             row["content"] = PIL.ImageEnhance.Brightness(content).enhance(factor) if self.brightness else content
@@ -106,6 +120,10 @@ class TripletAugmentation:
             row["style"] = crop(load_image(row["style"], "style"), low + (high - low) * scale, left, top)
         if self.rotate_target and row.get("target") is not None:
             row["target"] = rotate(load_image(row["target"], "target"), angle)
+        if self.flip and mirror < 0.5:
+            for name in IMAGE_COLUMNS:
+                if row.get(name) is not None:
+                    row[name] = load_image(row[name], name).transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)
         return row
 
 

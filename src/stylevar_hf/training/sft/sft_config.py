@@ -45,7 +45,9 @@ class StyleVARSFTConfig(TrainingArguments):
         augmentation (`bool`, *optional*, defaults to `False`):
             Change contents and styles of training at random, anew in each epoch. Excludes cached tokens.
         rotation_degrees, brightness (`float`, *optional*, defaults to 10.0 and 0.2), style_crop_scale (`list[float]`,
-        *optional*, defaults to `[0.6, 1.0]`), rotate_target (`bool`, *optional*, defaults to `False`):
+        *optional*, defaults to `[0.6, 1.0]`), rotate_target (`bool`, *optional*, defaults to `False`),
+        pair_crop_scale (`list[float]`, *optional*, defaults to `[1.0, 1.0]`), flip (`bool`, *optional*, defaults to
+        `False`):
             See [`~stylevar_hf.data.TripletAugmentation`].
         strength_anchor_rate (`float`, *optional*, defaults to 0.0):
             Share of training rows, in [0, 1], that teach what `style_strength` -1 and 1 and a style equal to the
@@ -110,6 +112,10 @@ class StyleVARSFTConfig(TrainingArguments):
         default_factory=lambda: [0.6, 1.0], metadata={"help": "Smallest and largest share of the style's area."}
     )
     rotate_target: bool = field(default=False, metadata={"help": "Rotate the target with the content."})
+    pair_crop_scale: list[float] = field(
+        default_factory=lambda: [1.0, 1.0], metadata={"help": "Share of the area of content and target, one window."}
+    )
+    flip: bool = field(default=False, metadata={"help": "Mirror half of the triplets."})
     strength_anchor_rate: float = field(default=0.0, metadata={"help": "Share of rows that teach the strength."})
     token_cache_dir: str | None = field(default=None, metadata={"help": "Folder of cached codes."})
     token_cache_batch_size: int = field(default=32, metadata={"help": "Images per call of the tokenizer."})

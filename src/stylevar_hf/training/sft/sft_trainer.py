@@ -472,6 +472,8 @@ def _augmentation(args: StyleVARSFTConfig) -> TripletAugmentation | None:
         brightness=args.brightness,
         style_crop_scale=tuple(args.style_crop_scale),
         rotate_target=args.rotate_target,
+        pair_crop_scale=tuple(args.pair_crop_scale),
+        flip=args.flip,
         seed=args.seed,
     )
 
