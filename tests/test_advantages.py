@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from stylevar_hf.training.grpo.advantages import combine_rewards, compute_advantages, mark_none
+from stylevar_hf.training.grpo.advantages import combine_rewards, compute_advantages
+from stylevar_hf.training.grpo.reward_calls import to_numbers
 
 
 NAN, INF = float("nan"), float("inf")
@@ -13,8 +14,8 @@ NAN, INF = float("nan"), float("inf")
 
 class TestCombineRewards:
     def combine(self, *rewards, weights):
-        parts = [mark_none(lambda values=values: values)() for values in rewards]
-        return combine_rewards(torch.tensor(parts).T, torch.tensor(weights))
+        parts, silent = torch.stack([to_numbers(values, "", len(values)) for values in rewards], dim=1).unbind(dim=2)
+        return combine_rewards(parts, silent.bool(), torch.tensor(weights)), parts
 
     def test_none_says_nothing_and_nan_leaves_the_rollout_out(self):
         first, second = [1.0, 2.0, None, None, NAN, -INF], [10.0, None, 30.0, None, 50.0, 60.0]

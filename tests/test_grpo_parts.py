@@ -33,12 +33,9 @@ class TestLoadRewards:
         assert load_rewards("color-statistics")[1] == ["color-statistics"]
         assert load_rewards(mine) == ([mine], ["mine"])
 
-    def test_coroutines_are_refused(self):
-        async def mine(images, **columns):
-            return [0.0] * len(images)
-
-        with pytest.raises(ValueError, match="`reward_funcs` must be plain functions, but got function"):
-            load_rewards([mine])
+    def test_module_is_refused(self):
+        with pytest.raises(ValueError, match="`reward_funcs` must be plain functions, but got Linear"):
+            load_rewards([torch.nn.Linear(1, 1)])
 
 
 class TestTryReward:
@@ -67,6 +64,12 @@ class TestTryReward:
     def test_refuses_what_is_no_list_of_numbers_or_never_finite(self, returned, found):
         with pytest.raises(ValueError, match=f"`reward mine` must be .*, but got {found}"):
             try_reward(lambda **columns: returned, "mine", self.ROWS, None, torch.device("cpu"))
+
+    def test_may_say_nothing_about_the_first_row_where_others_do(self):
+        arguments = ("mine", self.ROWS, None, torch.device("cpu"))
+        try_reward(lambda **columns: [None, None], *arguments, may_be_silent=True)
+        with pytest.raises(ValueError, match="`reward mine` must be finite, but got nan"):
+            try_reward(lambda **columns: [math.nan, None], *arguments, may_be_silent=True)
 
     def test_accepts_what_is_finite_for_some(self):
         try_reward(lambda **columns: [None, 1.0], "mine", self.ROWS, None, torch.device("cpu"))

@@ -2,9 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Group-relative advantages of GRPO (arXiv 2402.03300)."""
 
-import functools
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,21 +15,7 @@ ADVANTAGE_SCALES = ("group", "batch", "none")
 _ROUNDING = 4 * torch.finfo(torch.float32).eps
 
 
-# What stands for `None` among rewards, which TRL turns into NaN.
-_NO_OPINION = torch.finfo(torch.float32).min
-
-
-def mark_none(reward: Callable[..., Sequence[float | None]]) -> Callable[..., list[float]]:
-    """The reward with its `None` marked, for [`combine_rewards`]."""
-
-    @functools.wraps(reward)
-    def marked(*args, **kwargs) -> list[float]:
-        return [_NO_OPINION if value is None else value for value in reward(*args, **kwargs)]
-
-    return marked
-
-
-def combine_rewards(parts: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def combine_rewards(parts: torch.Tensor, silent: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """
     The weighted sum of several rewards.
 
@@ -40,19 +24,18 @@ def combine_rewards(parts: torch.Tensor, weights: torch.Tensor) -> tuple[torch.T
 
     Args:
         parts (`torch.FloatTensor` of shape `(N, F)`):
-            What `F` rewards gave `N` rollouts, with `None` as [`mark_none`] marks it.
+            What `F` rewards gave `N` rollouts.
+        silent (`torch.BoolTensor` of shape `(N, F)`):
+            Where that is `None`; the value does not count then.
         weights (`torch.FloatTensor` of shape `(F,)`):
             Of the rewards.
 
     Returns:
-        `tuple(torch.FloatTensor, torch.FloatTensor)`: The sums `(N,)`, NaN where there is none; and `parts` with NaN
-        in place of the marks.
+        `torch.FloatTensor` of shape `(N,)`: The sums, NaN where there is none.
     """
-    silent = parts == _NO_OPINION
     ignored = silent | (weights == 0)
     sums = (parts * weights).masked_fill(ignored, 0).sum(dim=1)
-    sums = sums.masked_fill(~sums.isfinite() | ignored.all(dim=1), torch.nan)
-    return sums, parts.masked_fill(silent, torch.nan)
+    return sums.masked_fill(~sums.isfinite() | ignored.all(dim=1), torch.nan)
 
 
 @dataclass
@@ -185,4 +168,4 @@ def _check_arguments(rewards, num_generations, scale, std_floor, clip, valid, ep
         raise invalid("valid", f"a bool tensor of shape {tuple(rewards.shape)}", found, "Give one bool per reward.")
 
 
-__all__ = ["ADVANTAGE_SCALES", "Advantages", "combine_rewards", "compute_advantages", "mark_none"]
+__all__ = ["ADVANTAGE_SCALES", "Advantages", "combine_rewards", "compute_advantages"]

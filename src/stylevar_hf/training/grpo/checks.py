@@ -2,9 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What [`StyleVARGRPOTrainer`] looks at before anything is computed: rewards, data sets, masks."""
 
-import asyncio
 import inspect
-import math
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,9 +14,9 @@ from torch import nn
 from ..._common.errors import invalid
 from ...rewards import get_reward
 from .grpo_config import StyleVARGRPOConfig
+from .reward_calls import BackgroundLoop, RewardFunction, call_rewards
 
 
-RewardFunction = Callable[..., Sequence[float | None]]
 MaskFunction = Callable[[Mapping[str, Any]], Any]
 
 # What rewards are called with, beside the columns of the data set.
@@ -47,7 +45,7 @@ def load_rewards(reward_funcs: Any) -> tuple[list[RewardFunction], list[str]]:
     functions = [get_reward(function) if isinstance(function, str) else function for function in given]
     names = []
     for function in functions:
-        if isinstance(function, nn.Module) or not callable(function) or asyncio.iscoroutinefunction(function):
+        if isinstance(function, nn.Module) or not callable(function):
             mend = "Wrap it in a function of `(images, **columns)` that returns a list of numbers."
             raise invalid("reward_funcs", "plain functions", type(function).__name__, mend)
         name = getattr(function, "__name__", type(function).__name__)
@@ -56,7 +54,13 @@ def load_rewards(reward_funcs: Any) -> tuple[list[RewardFunction], list[str]]:
 
 
 def try_reward(
-    function: RewardFunction, name: str, inputs: Sequence[dict[str, Any]], state: Any, device: torch.device
+    function: RewardFunction,
+    name: str,
+    inputs: Sequence[dict[str, Any]],
+    state: Any,
+    device: torch.device,
+    background: BackgroundLoop | None = None,
+    may_be_silent: bool = False,
 ) -> None:
     """
     Call a reward once, before the first rollout.
@@ -68,6 +72,10 @@ def try_reward(
             One row per image, with `prompts`, `completion_ids` and `images`.
         state (`TrainerState`), device (`torch.device`):
             The trainer's.
+        background ([`BackgroundLoop`], *optional*):
+            Where an asynchronous reward runs.
+        may_be_silent (`bool`, *optional*, defaults to `False`):
+            Whether it may say nothing about these images, since others do.
 
     Raises:
         ValueError: If it cannot be called so, or does not return one number per image, or none that is finite.
@@ -84,14 +92,14 @@ def try_reward(
             raise invalid(f"reward {name}", rule, f"one with {error}", mend) from error
     if hasattr(function, "prepare"):
         function.prepare(device)
-    rewards = function(**columns)
-    mend = "It was tried on the first content and style, mixed, before any rollout."
-    if not hasattr(rewards, "__len__") or len(rewards) != len(inputs):
-        found = len(rewards) if hasattr(rewards, "__len__") else type(rewards).__name__
-        raise invalid(f"reward {name}", f"a list of one number per image ({len(inputs)})", found, mend)
+    values, silent = call_rewards([function], [name], columns, background or BackgroundLoop())[:, 0].unbind(dim=1)
+    if may_be_silent and silent.all():
+        return
     # One that is sometimes not finite loses these rollouts; one that never is must not begin.
-    if not any(reward is not None and math.isfinite(reward) for reward in rewards):
-        raise invalid(f"reward {name}", "finite", rewards[0] if rewards[0] is None else float(rewards[0]), mend)
+    if not values.isfinite().any():
+        found = None if silent[0] else values[0].item()
+        mend = "It was tried on the first content and style, mixed, before any rollout."
+        raise invalid(f"reward {name}", "finite", found, mend)
 
 
 def _ignore(*args: Any) -> None:
@@ -184,7 +192,6 @@ def prepare_for_streams(args: StyleVARGRPOConfig, sets: Sequence[Any]) -> None:
 
 
 __all__ = [
-    "RewardFunction",
     "check_prompts",
     "check_reward_weights",
     "load_mask",

@@ -3,6 +3,7 @@
 """Group relative policy optimisation (GRPO) of StyleVAR: multi-scale rollouts, rewards on images, PANW."""
 
 import contextlib
+import functools
 import math
 import os
 from collections import defaultdict, deque
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import datasets
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import gather, gather_object
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 from transformers.trainer_utils import TrainOutput
 from transformers.utils import logging
 from trl import GRPOTrainer
+from trl.extras.profiling import profiling_context
 from trl.models import unwrap_model_for_generation
 
 from ..._common.errors import invalid
@@ -32,10 +34,9 @@ from ..common.distribution import autocast_under_fsdp
 from ..common.initialization import check_model, resolve_model
 from ..common.lora import add_adapter, core_model
 from ..common.stream_passes import StreamPassesMixin
-from .advantages import combine_rewards, compute_advantages, mark_none
+from .advantages import combine_rewards, compute_advantages
 from .callbacks import DistinctRows, FailureCallback, OrderByEpoch, ProgressNumbersCallback, RolloutGridCallback
 from .checks import (
-    RewardFunction,
     check_prompts,
     check_reward_weights,
     load_mask,
@@ -50,6 +51,7 @@ from .middle_return import UpdateSchedule, middle_value, scale_gate
 from .panw import token_weights
 from .policy_loss import clipped_surrogate, k3_kl, weighted_token_mean
 from .reference_policy import ReferencePolicy
+from .reward_calls import BackgroundLoop, RewardFunction, call_rewards
 from .rollouts import (
     StyleVARPrompt,
     StyleVARRollouts,
@@ -92,6 +94,7 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
       the old and of the reference policy are taken on the same rows, so that at the first update the ratio is exactly
       1 and the KL exactly 0.
     * `_calculate_rewards`: `None` of one of several rewards says nothing, as in TRL; a NaN leaves the rollout out.
+      Asynchronous rewards run together, and beside the others.
     * `train`: tries each reward before the first rollout, and raises if too many updates failed.
     * `evaluate`, `log`: metrics keep the prefix of their evaluation set.
     * `_get_dataloader`, `_get_train_sampler`: decode each row once, not once per rollout, in an order that survives a
@@ -239,6 +242,7 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
         self._pending_extra_logs = defaultdict(list)
         self._pending_metrics = defaultdict(list)
         # Ours
+        self._background = BackgroundLoop()
         self._eval_window = 0
         self._metric_key_prefix = "eval"
         self._update_sums: UpdateSums | None = None
@@ -344,7 +348,8 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
         codes = prompt.content.codes.repeat(self.num_generations, 1)
         inputs = reward_inputs([prompt] * self.num_generations, codes, images)
         for function, name in zip(self.reward_funcs, self.reward_func_names, strict=True):
-            try_reward(function, name, inputs, self.state, self.accelerator.device)
+            several = len(self.reward_funcs) > 1
+            try_reward(function, name, inputs, self.state, self.accelerator.device, self._background, several)
 
     def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> DataLoader:
         if isinstance(dataset, datasets.Dataset):
@@ -401,13 +406,8 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
             for parts in zip(*(reward_inputs(prompts, r.codes, r.images) for r in drawn), strict=True)
             for entry in parts
         ]
-        parts = self._calculate_rewards(
-            inputs,
-            [entry.pop("prompts") for entry in inputs],
-            [entry["images"] for entry in inputs],
-            [entry.pop("completion_ids") for entry in inputs],
-        )
-        rewards, parts = combine_rewards(parts, self.reward_weights.to(parts.device))
+        parts, silent = self._calculate_rewards(self.reward_funcs, self.reward_func_names, inputs)
+        rewards = combine_rewards(parts, silent, self.reward_weights.to(parts.device))
         returns = rewards if kind != "prefix" else middle_value(rewards.view(-1, num_continuations), self.args.vmr_eta)
 
         # 3. Advantages, over the groups of all processes
@@ -471,13 +471,17 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
         self._enter_evaluation_mode()  # unwrapping may have switched modes
         return drawn
 
-    def _calculate_rewards(self, *args: Any) -> torch.Tensor:
-        functions = self.reward_funcs
-        self.reward_funcs = [mark_none(function) for function in functions]
-        try:
-            return super()._calculate_rewards(*args)
-        finally:
-            self.reward_funcs = functions
+    def _calculate_rewards(
+        self, functions: Sequence[RewardFunction], names: Sequence[str], inputs: Sequence[dict[str, Any]]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What rewards give the rollouts of all processes, `(N, F)`, and where that is `None`."""
+        columns = {name: [entry[name] for entry in inputs] for name in inputs[0]}
+        columns |= {"completions": columns["images"], "trainer_state": self.state}
+        columns |= {"log_extra": self._log_completion_extra, "log_metric": self._log_metric}
+        timed = functools.partial(profiling_context, self)
+        called = call_rewards(functions, names, columns, self._background, timed)
+        parts, silent = gather(called.to(self.accelerator.device)).unbind(dim=2)
+        return parts, silent.bool()
 
     def _middle_return_kind(self, window: int) -> str | None:
         """Which part of the tokens VMR trains on the rollouts of this window; `None` without VMR."""
