@@ -66,7 +66,14 @@ IMAGES = ["scikit-image>=0.26,<0.27", "scipy>=1.17,<2"]  # procedural triplets a
 SERVE = ["fastapi>=0.165,<1", "uvicorn>=0.54,<1", "python-multipart>=0.0.34,<1", "prometheus-client>=0.26,<1"]
 
 EXTRAS = {
-    "train": ["accelerate>=1.15,<2", "trl>=1.15,<1.17", "peft>=0.21,<0.22", "datasets>=5.2,<6", *IMAGES],
+    "train": [
+        "accelerate>=1.15,<2",
+        "trl>=1.15,<1.17",
+        "peft>=0.21,<0.22",
+        "datasets>=5.2,<6",
+        "httpx2>=2.16,<3",
+        *IMAGES,
+    ],
     "eval": [
         *IMAGES,
         "evaluate>=0.4.6,<0.5",
@@ -92,6 +99,7 @@ EXTRAS = {
         "lpips>=0.1.4,<0.2",
         "matplotlib>=3.11,<4",
         "peft>=0.21,<0.22",
+        "httpx2>=2.16,<3",
         "openai>=3.57,<4",  # the client that the server is tested with
         *SERVE,
         "torch-fidelity>=0.4,<0.5",

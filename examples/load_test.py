@@ -3,7 +3,7 @@
 #
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["stylevar-hf[serve]", "httpx"]
+# dependencies = ["stylevar-hf[serve]", "httpx2"]
 # ///
 """
 What a server of this machine can do, measured on loopback: pictures a second and latency against batch size 1, what
@@ -26,7 +26,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
+import httpx2 as httpx
 import numpy as np
 import PIL.Image
 

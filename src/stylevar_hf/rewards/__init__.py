@@ -32,6 +32,7 @@ StyleVARGRPOTrainer(..., reward_funcs=[brightness, "dreamsim", "my_module:my_rew
 | `clip` | [`CLIPReward`] | cosine of CLIP's image embeddings with the target | CLIP from the Hub |
 | `color-statistics` | [`ColorStatisticsReward`] | minus the distance of the palettes to the style | nothing |
 | `texture-statistics` | [`TextureStatisticsReward`] | minus the distance of strokes and grain to the style | nothing |
+| `remote`, or an address | [`RemoteReward`] | what a server answers (`http://...`) | the server |
 
 Packages and weights are loaded when a reward is first used. [`RewardInProcess`] runs one in another process.
 """
@@ -49,6 +50,7 @@ _MODULES = {
     "dreamsim_weights": ("download_dreamsim",),
     "process": ("RewardInProcess",),
     "registry": ("REWARDS", "get_reward"),
+    "remote": ("RemoteReward",),
     "similarity": ("LPIPSReward", "SSIMReward"),
     "style_content": ("ContentReward", "GramStyleReward"),
     "texture": ("TextureStatisticsReward",),
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from .dreamsim_weights import download_dreamsim
     from .process import RewardInProcess
     from .registry import REWARDS, get_reward
+    from .remote import RemoteReward
     from .similarity import LPIPSReward, SSIMReward
     from .style_content import ContentReward, GramStyleReward
     from .texture import TextureStatisticsReward
@@ -78,6 +81,7 @@ __all__ = [
     "DreamSimReward",
     "GramStyleReward",
     "LPIPSReward",
+    "RemoteReward",
     "Reward",
     "RewardInProcess",
     "SSIMReward",

@@ -19,6 +19,7 @@ REWARDS = {
     "clip": ("clip", "CLIPReward"),
     "color-statistics": ("color", "ColorStatisticsReward"),
     "texture-statistics": ("texture", "TextureStatisticsReward"),
+    "remote": ("remote", "RemoteReward"),
 }
 
 
@@ -29,9 +30,9 @@ def get_reward(spec: str, **options) -> Callable[..., list[float]]:
     Args:
         spec (`str`):
             A registered name (`"dreamsim"`, `"ssim"`, `"lpips"`, `"gram-style"`, `"content"`, `"clip"`,
-            `"color-statistics"`, `"texture-statistics"`), optionally with options,
-            `"dreamsim:dreamsim_type=open_clip_vitb32,scale=2"`; or `"module:function"`, a callable of one's own. A
-            class there is called with the options.
+            `"color-statistics"`, `"texture-statistics"`, `"remote"`), optionally with options,
+            `"dreamsim:dreamsim_type=open_clip_vitb32,scale=2"`; the address of a server, `"http://..."` or
+            `"https://..."`; or `"module:function"`, a callable of one's own. A class there is called with the options.
         options:
             Arguments of the reward's class. They go before those in `spec`.
 
@@ -50,6 +51,8 @@ def get_reward(spec: str, **options) -> Callable[..., list[float]]:
             f"`spec` must be a string, but got {type(spec).__name__}. Hand callables to the trainer as is."
         )
     name, colon, rest = spec.partition(":")
+    if rest.startswith("//") and name in ("http", "https"):
+        return get_reward("remote", url=spec, **options)
     if name in REWARDS:
         module, attribute = REWARDS[name]
         kind = getattr(importlib.import_module(f".{module}", __package__), attribute)
