@@ -187,6 +187,83 @@ class TestBlendStyles:
             pipe.blend_styles([pipe.blend_styles(photos[:2]), photos[2]])
 
 
+class TestPaintSize:
+    def test_square_at_the_models_size_is_the_single_window(self, pipe, photos):  # noqa: F811
+        square = photos[0].resize((32, 32))
+        assert_close(pipe(square, photos[1], seed=4, paint_size=32), pipe(square, photos[1], seed=4))
+
+    def test_short_side_is_as_asked_and_the_proportions_are_the_contents(self, pipe, photos):  # noqa: F811
+        assert photos[3].size == (640, 427)
+        assert pipe(photos[3], photos[1], seed=0, paint_size=48).size == (72, 48)
+        assert pipe(photos[3], photos[1], seed=0, paint_size=48, output_size="content").size == (640, 427)
+
+    def test_goes_with_every_other_control(self, pipe, photos):  # noqa: F811
+        content = photos[3].resize((96, 64))
+        mask = picture(64, 96, slice(0, 50))
+        blend = pipe.blend_styles(photos[:2], [1, 2], masks=[picture(4, 6, slice(0, 3)), picture(4, 6, slice(3, 6))])
+        options = {
+            "paint_size": 64,
+            "mask": mask,
+            "keep_colors": 0.5,
+            "strength_per_scale": "strokes",
+            "strength_map": np.full((3, 3), 0.2),
+        }
+        result = pipe(content, blend, seed=0, **options)
+        assert result.size == (96, 64)
+        np.testing.assert_array_equal(array(result)[:, 50:], array(content)[:, 50:])
+        plain = pipe(content, blend, seed=0, **{**options, "strength_map": None})
+        assert differ(result, plain)
+
+    def test_white_mask_and_zero_map_change_nothing(self, pipe, photos):  # noqa: F811
+        neutral = {"mask": picture(3, 3), "strength_map": np.zeros((3, 3)), "strength_per_scale": [0.0] * 4}
+        plain = pipe(photos[1], photos[2], seed=0, paint_size=40)
+        assert_same(pipe(photos[1], photos[2], seed=0, paint_size=40, **neutral), plain)
+
+    def test_previews_and_number_of_images(self, pipe, photos):  # noqa: F811
+        output = pipe(photos[1], photos[2], seed=0, paint_size=40, num_images=2, previews=True)
+        assert_same(output.images[1], pipe(photos[1], photos[2], seed=1, paint_size=40))
+        for image, stages in zip(output.images, output.previews, strict=True):
+            assert len(stages) == 4 and stages[0].size == image.size
+            assert_same(stages[-1], image)
+
+
+def brightness(images, content_images, style_images):
+    assert len(images) == len(content_images) == len(style_images)
+    return [image.mean().item() for image in images]
+
+
+class TestCandidates:
+    def test_best_comes_with_its_score_and_number(self, pipe, photos):  # noqa: F811
+        drawn = pipe(photos[0], photos[1], seed=5, num_images=4)
+        best = pipe(photos[0], photos[1], seed=5, num_candidates=4, rank_by=brightness)
+        means = [array(image).mean() for image in drawn]
+        assert best.info["candidate"] == int(np.argmax(means))
+        assert_same(best, drawn[best.info["candidate"]])
+        assert best.info["score"] == pytest.approx(max(means) / 255, abs=0.01)
+
+    def test_several_of_each_pair_the_best_first(self, pipe, photos):  # noqa: F811
+        output = pipe(photos[:2], photos[2], seed=0, num_candidates=3, num_images=2, rank_by=brightness, previews=True)
+        assert [len(scores) for scores in output.scores] == [2, 2]
+        assert all(scores[0] >= scores[1] for scores in output.scores)
+        for images, previews in zip(output.images, output.previews, strict=True):
+            for image, stages in zip(images, previews, strict=True):
+                assert_same(stages[-1], image)
+
+    def test_reward_of_the_package_by_name(self, pipe, photos):  # noqa: F811
+        from stylevar_hf.rewards import get_reward
+
+        best = pipe(photos[0], photos[1], seed=0, num_candidates=3, rank_by="color-statistics")
+        drawn = pipe(photos[0], photos[1], seed=0, num_images=3, output_type="pt")
+        style = pipe.image_processor(photos[1], return_tensors="pt").pixel_values[0] / 2 + 0.5
+        scores = get_reward("color-statistics")(images=drawn, style_images=[style] * 3)
+        assert best.info["candidate"] == int(np.argmax(scores))
+        assert best.info["score"] == pytest.approx(max(scores), rel=1e-4)
+
+    def test_scores_that_are_no_numbers_come_last(self, pipe, photos):  # noqa: F811
+        rank = lambda images, **_: [float("nan"), 1.0, 2.0]  # noqa: E731
+        assert pipe(photos[0], photos[1], seed=0, num_candidates=3, rank_by=rank).info["candidate"] == 2
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         "arguments, message",
@@ -199,6 +276,14 @@ class TestBadInput:
             ({"mask": [picture(4, 4)] * 2}, r"`mask` must be one picture or one per pair \(1\), but got 2"),
             ({"mask": "no-such-file.png"}, "`mask` must be an existing image file"),
             ({"mask_feather": -1}, "`mask_feather` must be an integer in"),
+            ({"paint_size": 31}, "`paint_size` must be an integer from 32, the model's size"),
+            ({"paint_size": 9999}, "to 4096, but got 9999"),
+            ({"num_candidates": 0}, "`num_candidates` must be a positive integer"),
+            ({"num_candidates": 3}, "`num_candidates` must be at least `num_images`"),
+            ({"num_candidates": 2, "num_images": 3, "rank_by": brightness}, r"`num_images` \(3\)"),
+            ({"num_candidates": 2, "rank_by": 3}, "`rank_by` must be the name of a reward or a function"),
+            ({"num_candidates": 2, "rank_by": "beauty"}, "A reward must be one of"),
+            ({"num_candidates": 2, "rank_by": "ssim:reference=target"}, "which wants a target"),
             ({"fit": "squeeze"}, "`fit` must be one of stretch, crop, pad, but got 'squeeze'"),
         ],
     )

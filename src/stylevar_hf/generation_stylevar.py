@@ -286,7 +286,9 @@ def check_sampling(
 
 
 def sample_codes(
-    logits: torch.Tensor, generator: torch.Generator | Sequence[torch.Generator] | None = None
+    logits: torch.Tensor,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
+    numbers: torch.Tensor | None = None,
 ) -> torch.LongTensor:
     """
     Draw one code per token from the softmax of the logits, by inverting its cumulative distribution.
@@ -298,13 +300,16 @@ def sample_codes(
             Scores; `-inf` is never drawn.
         generator (`torch.Generator` or sequence of them, *optional*):
             One generator for all rows, or one per row. A CPU generator gives the same numbers on every device.
+        numbers (`torch.FloatTensor` of shape `(N, T)`, *optional*):
+            Uniform numbers in [0, 1) to take instead of drawing them.
 
     Returns:
         `torch.LongTensor` of shape `(N, T)`
     """
     probabilities = logits.float().softmax(dim=-1)
     cumulative = _cumulative_sum(probabilities)
-    threshold = uniform(logits.shape[:2], logits.device, generator).unsqueeze(-1) * cumulative[..., -1:]
+    numbers = uniform(logits.shape[:2], logits.device, generator) if numbers is None else numbers
+    threshold = numbers.unsqueeze(-1) * cumulative[..., -1:]
     index = torch.searchsorted(cumulative, threshold, right=True).clamp(max=logits.shape[-1] - 1)
     # Rounding may point beyond the last possible code, once in ten million draws.
     possible = probabilities.gather(-1, index) > 0
@@ -437,9 +442,9 @@ class StyleVARGenerationMixin(GenerationMixin):
         """
         # 1. Check the arguments
         configs = (generation_config, self.generation_config)
-        do_sample, top_k = _setting("do_sample", do_sample, configs), _setting("top_k", top_k, configs)
-        top_p, temperature = _setting("top_p", top_p, configs), _setting("temperature", temperature, configs)
-        num_return_sequences = _setting("num_return_sequences", num_return_sequences, configs)
+        do_sample, top_k = setting("do_sample", do_sample, configs), setting("top_k", top_k, configs)
+        top_p, temperature = setting("top_p", top_p, configs), setting("temperature", temperature, configs)
+        num_return_sequences = setting("num_return_sequences", num_return_sequences, configs)
         check_sampling(top_k, top_p, temperature, do_sample)
         check_num_return_sequences(num_return_sequences)
 
@@ -453,7 +458,7 @@ class StyleVARGenerationMixin(GenerationMixin):
         content = self.encode_content(content_pixel_values) if content is None else content
         style = self.encode_style(style_pixel_values) if style is None else style
         guides = self.model.embed_guides(style.features, content.features)
-        hold = _HeldCodes(self.vq_model, content, num_return_sequences, painted_tokens, previous_codes, steadiness)
+        hold = HeldCodes(self.vq_model, content, num_return_sequences, painted_tokens, previous_codes, steadiness)
 
         # 3. Generate scale by scale
         cache = StyleVARCache(self.config)
@@ -560,7 +565,7 @@ class StyleVARGenerationMixin(GenerationMixin):
         return sample_codes(filter_logits(logits, top_k, top_p), generator)
 
 
-class _HeldCodes:
+class HeldCodes:
     """Tokens that are not free: those outside of the painted part, and those that stay as in the frame before."""
 
     def __init__(
@@ -603,7 +608,7 @@ def is_near_best(logits: torch.Tensor, codes: torch.LongTensor, steadiness: floa
     return of_codes >= logits.amax(dim=-1) - distance
 
 
-def _setting(
+def setting(
     name: str, value: bool | int | float | None, configs: Sequence[GenerationConfig | None]
 ) -> bool | int | float:
     """An argument of `generate`, or what the first config says that says something, or the published value."""

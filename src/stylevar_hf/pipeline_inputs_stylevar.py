@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the pipeline is called with: its pictures and their names, pairs, seeds, maps and batches, checked first."""
 
+import importlib
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -52,10 +53,48 @@ def count_pairs(num_contents: int, num_styles: int) -> int:
     return max(num_contents, num_styles)
 
 
-def check_counts(num_images: int, batch_size: int | None) -> None:
-    for name, value in (("num_images", num_images), ("batch_size", batch_size)):
+def check_counts(**counts: int | None) -> None:
+    for name, value in counts.items():
         if value is not None and (not isinstance(value, Integral) or value < 1):
             raise ValueError(f"`{name}` must be a positive integer, but got {value!r}. Use 1 or more.")
+
+
+def load_ranker(
+    rank_by: str | Callable[..., Sequence[float]] | None, num_candidates: int, num_images: int
+) -> Callable[..., Sequence[float]] | None:
+    """
+    What ranks the candidates; `None` if there is nothing to rank.
+
+    Raises:
+        ImportError: If a reward is named and the package is not installed.
+        ValueError: If the number of candidates does not fit, or there is no such reward, or it needs a target.
+    """
+    check_counts(num_candidates=num_candidates)
+    if num_candidates == 1 and rank_by is None:
+        return None
+    if rank_by is None or num_candidates < num_images:
+        raise ValueError(
+            f"`num_candidates` must be at least `num_images` ({num_images}) and come with `rank_by`, but got "
+            f'{num_candidates} and {rank_by!r}. Say what tells the best of them, such as `rank_by="ssim"`.'
+        )
+    if not isinstance(rank_by, str):
+        if not callable(rank_by):
+            raise ValueError(f"`rank_by` must be the name of a reward or a function, but got {rank_by!r}. Choose one.")
+        return rank_by
+    try:
+        rewards = importlib.import_module("stylevar_hf.rewards")
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"`rank_by` must be a function without the package, but got {rank_by!r}. Run `pip install stylevar-hf`."
+        ) from error
+    reference = "" if ":" in rank_by or rank_by not in ("ssim", "lpips", "dreamsim", "clip") else ":reference=content"
+    ranker = rewards.get_reward(rank_by + reference)
+    if "target" in getattr(ranker, "requires", ()):
+        raise ValueError(
+            f"`rank_by` must compare with the content or the style, but got {rank_by!r}, which wants a target. Add "
+            "`:reference=content`."
+        )
+    return ranker
 
 
 def check_output(output_type: str, output_size: str | tuple[int, int]) -> None:
@@ -193,6 +232,7 @@ __all__ = [
     "check_strengths",
     "count_pairs",
     "is_list",
+    "load_ranker",
     "make_generators",
     "name_sources",
     "nest",

@@ -3,6 +3,7 @@
 """From pictures to stylised pictures: the `image-style-transfer` pipeline."""
 
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,26 +17,25 @@ from transformers import Pipeline
 from transformers.utils import ModelOutput, cached_file, find_adapter_config_file, is_peft_available
 from transformers.utils.logging import get_logger, tqdm
 
+from .canvas_stylevar import plan_canvas
 from .controls_stylevar import (
     blend_references,
     check_weights,
-    lay_over,
-    painted_tokens,
     read_mask,
     read_strength_map,
     scale_strengths,
-    token_strengths,
-    token_weights,
 )
 from .generation_stylevar import StyleVARGenerateOutput, StyleVARReference, StyleVARScaleState, check_sampling
 from .image_processing_stylevar import ImageSource, StyleVARImageProcessor, load_image
 from .modeling_stylevar import StyleVARForConditionalGeneration
+from .painting_stylevar import PaintJob
 from .pipeline_inputs_stylevar import (
     check_counts,
     check_output,
     check_strengths,
     count_pairs,
     is_list,
+    load_ranker,
     make_generators,
     name_sources,
     nest,
@@ -71,10 +71,13 @@ class StyleVARPipelineOutput(ModelOutput):
         previews (nested `list`):
             `images` with each image replaced by the list of its previews, one per scale, coarse to fine; the last
             equals the image.
+        scores (nested `list` of `float`, *optional*):
+            `images` with each image replaced by its score, where candidates were ranked.
     """
 
     images: Any = None
     previews: Any = None
+    scores: Any = None
 
 
 def _without_place(hub_kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -328,6 +331,9 @@ class StyleVARPipeline(Pipeline):
         strength_map: ImageSource | Sequence[ImageSource] | None = None,
         mask: ImageSource | Sequence[ImageSource] | None = None,
         mask_feather: int = 8,
+        paint_size: int | None = None,
+        num_candidates: int = 1,
+        rank_by: str | Callable[..., Sequence[float]] | None = None,
         callback_on_scale_end: Callable[[StyleVARScaleState], None] | None = None,
         previews: bool = False,
         progress: bool = False,
@@ -382,6 +388,17 @@ class StyleVARPipeline(Pipeline):
                 result. What stays is context for what is painted.
             mask_feather (`int`, *optional*, defaults to 8):
                 Pixels of the result over which the painting fades in from the edge of the mask.
+            paint_size (`int`, *optional*):
+                Paint the whole content, unstretched, with its short side at this many pixels: on overlapping windows
+                of the model's size that share one canvas ([`paint_canvas`]). `fit` then concerns the style alone.
+            num_candidates (`int`, *optional*, defaults to 1):
+                Draw so many images per pair and return the `num_images` best of them, the best first. With
+                `output_type="pil"`, `image.info` holds the `"score"` and the number of the draw, `"candidate"`, whose
+                seed is `seed + candidate`.
+            rank_by (`str` or `Callable`, *optional*):
+                What tells the best: the name of a reward, as [`~stylevar_hf.rewards.get_reward`] reads it (needs the
+                package), or a function of `images=`, `content_images=` and `style_images=`, lists of tensors
+                `(3, height, width)` in [0, 1], that returns one number per image, larger for better ones.
             callback_on_scale_end (`Callable[[StyleVARScaleState], None]`, *optional*):
                 Called after each scale of each batch.
             previews (`bool`, *optional*, defaults to `False`):
@@ -397,74 +414,146 @@ class StyleVARPipeline(Pipeline):
             ValueError: If a picture cannot be read or an argument does not fit; before the model starts.
         """
         # 1. Check the arguments and read the pictures, before the model does anything
-        check_counts(num_images, batch_size)
+        check_counts(num_images=num_images, batch_size=batch_size)
         check_output(output_type, output_size)
         check_sampling(top_k, top_p, temperature, do_sample is not False)
-        sampling = {"do_sample": do_sample, "top_k": top_k, "top_p": top_p, "temperature": temperature}
+        ranker = load_ranker(rank_by, num_candidates, num_images)
+        num_draws = num_images if ranker is None else num_candidates
         content_mode, style_mode = self._resize_modes(fit)
-        retouch = Retouching(self.image_processor, content_mode, keep_colors, mask_feather, output_type, output_size)
+        retouch = Retouching(
+            self.image_processor,
+            content_mode if paint_size is None else "stretch",
+            keep_colors,
+            mask_feather,
+            output_type,
+            output_size,
+        )
         contents, styles = name_sources("content", content), name_sources("style", style)
         num_pairs = count_pairs(len(contents), len(styles))
         style_strength = check_strengths(per_pair("style_strength", style_strength, num_pairs))
         if strength_per_scale is not None:
             strength_per_scale = scale_strengths(strength_per_scale, self.model.config.num_scales)
-        generator = make_generators(seed, generator, num_pairs, num_images)
+        generators = make_generators(seed, generator, num_pairs, num_draws)
         masks = read_maps("mask", mask, num_pairs, read_mask, neutral=1.0)
         maps = read_maps("strength_map", strength_map, num_pairs, read_strength_map, neutral=0.0)
         style_pictures, given_styles = self._sort_styles(styles)
-        inputs = self.preprocess(contents, num_pairs, content_mode, keep_images=retouch.needs_content(masks))
+        keep_images = paint_size is not None or retouch.needs_content(masks)
+        inputs = self.preprocess(contents, num_pairs, content_mode, keep_images)
         style_inputs = self.preprocess(style_pictures, num_pairs, style_mode) if style_pictures else None
         for name, pictures in (("mask", masks), ("strength_map", maps)):
             notice_aspects(name, pictures, inputs["sizes"])
+        if paint_size is not None:
+            for size in inputs["sizes"]:
+                plan_canvas(size, paint_size, self.model.config.vq_config)
 
-        # 2. Encode every picture once
-        batch_size = batch_size or self._batch_size or num_images
-        content_reference = self._encode(self.model.encode_content, inputs["pixel_values"], batch_size)
-        style_references = self._encode_styles(styles, given_styles, style_inputs, num_pairs, batch_size)
-        batches = split_by_kind(split_batches(num_pairs, num_images, batch_size), style_references)
+        # 2. Encode every picture once; windows are encoded when their turn comes
+        batch_size = batch_size or self._batch_size or num_draws
+        job = PaintJob(
+            sizes=inputs["sizes"],
+            images=inputs["images"],
+            styles=self._encode_styles(styles, given_styles, style_inputs, num_pairs, batch_size),
+            strengths=style_strength,
+            masks=masks,
+            maps=maps,
+            generators=generators,
+            num_draws=num_draws,
+            resize_mode=content_mode,
+            per_scale=strength_per_scale,
+            sampling={"do_sample": do_sample, "top_k": top_k, "top_p": top_p, "temperature": temperature},
+            paint_size=paint_size,
+            windows_at_once=max(batch_size, 4),
+        )
+        if paint_size is None:
+            encoded = self._encode(self.model.encode_content, inputs["pixel_values"], batch_size)
+            batches = split_by_kind(split_batches(num_pairs, num_draws, batch_size), job.styles)
+        else:
+            encoded, batches = None, split_batches(num_pairs, num_draws, 1)
 
-        # 3. Generate and retouch, batch by batch
-        images, scales = [], []
+        # 3. Paint and retouch, batch by batch; candidates are retouched once they are chosen
+        def finish(row: int, pixel_values: torch.Tensor) -> Image:
+            i = row // num_draws
+            return retouch(pixel_values, job.sizes[i], job.images[i], masks[i])
+
+        images: dict[int, Any] = {}
+        scales: dict[int, list] = {}
         with tqdm(total=len(batches) * self.model.config.num_scales, unit="scale", disable=not progress) as bar:
             for pairs, samples in batches:
-                rows = [i * num_images + j for i in pairs for j in samples]
-                sizes = [inputs["sizes"][i] for i in pairs]
+                rows = [i * num_draws + j for i in pairs for j in samples]
                 callback = _ScaleCallback(bar, previews, callback_on_scale_end)
-                outputs = self._forward(
-                    {
-                        "content": content_reference.select([inputs["rows"][i] for i in pairs]),
-                        "style": self._join_styles([style_references[i] for i in pairs], sizes, content_mode),
-                        "style_strength": self._strengths(
-                            [style_strength[i] for i in pairs],
-                            strength_per_scale,
-                            self._lay_over([maps[i] for i in pairs], sizes, content_mode, neutral=0.0),
-                        ),
-                        "painted_tokens": self._painted(
-                            self._lay_over([masks[i] for i in pairs], sizes, content_mode, neutral=1.0)
-                        ),
-                        "generator": [generator[row] for row in rows] if isinstance(generator, list) else generator,
-                    },
-                    num_return_sequences=len(samples),
-                    callback_on_scale_end=callback,
-                    **sampling,
-                )
-
-                def finish(pixel_values: torch.Tensor, rows: list[int] = rows) -> list[Image]:
-                    pairs = [row // num_images for row in rows]
-                    return [
-                        retouch(pixels, inputs["sizes"][i], inputs["images"][i], masks[i])
-                        for pixels, i in zip(pixel_values, pairs, strict=True)
-                    ]
-
-                images += finish(outputs.pixel_values)
-                scales += zip(*map(finish, callback.previews), strict=True)
+                content_rows = None if encoded is None else encoded.select([inputs["rows"][i] for i in pairs])
+                outputs = self._paint(job, content_rows, pairs, samples, callback)
+                for index, row in enumerate(rows):
+                    stages = [pixels[index] for pixels in callback.previews]
+                    pixels = outputs.pixel_values[index]
+                    images[row] = finish(row, pixels) if ranker is None else pixels.cpu()
+                    scales[row] = [finish(row, stage) for stage in stages] if ranker is None else stages
+        scores = None
+        if ranker is not None:
+            numbers = iter(style_inputs["rows"] if style_inputs else ())
+            style_rows = [None if name in given_styles else next(numbers) for name in styles]
+            chosen = self._rank(ranker, images, job, inputs, style_inputs, style_rows, num_images)
+            scores = [score for _, score in chosen]
+            scales = {row: [finish(row, stage) for stage in scales[row]] for row, _ in chosen}
+            images = {row: _with_score(finish(row, images[row]), row % num_draws, score) for row, score in chosen}
 
         # 4. Nest the results like the inputs
         nested = is_list(content) or is_list(style)
-        images = nest(images, num_images, nested)
+        results = nest(list(images.values()), num_images, nested)
         if not previews:
-            return images
-        return StyleVARPipelineOutput(images=images, previews=nest([list(s) for s in scales], num_images, nested))
+            return results
+        return StyleVARPipelineOutput(
+            images=results,
+            previews=nest(list(scales.values()), num_images, nested),
+            scores=None if scores is None else nest(scores, num_images, nested),
+        )
+
+    def _paint(
+        self,
+        job: PaintJob,
+        content: StyleVARReference | None,
+        pairs: Sequence[int],
+        samples: range,
+        callback: Callable[[StyleVARScaleState], None] | None = None,
+    ) -> StyleVARGenerateOutput:
+        """Some images of some pairs, whose contents are given as rows; on a canvas, one image of one pair."""
+        if job.paint_size is None:
+            return self._forward(job.batch_inputs(self.model, content, pairs, samples), callback_on_scale_end=callback)
+        with self.device_placement(), torch.inference_mode():
+            return job.paint_windows(self.model, self.image_processor, pairs[0], samples[0], callback)
+
+    def _rank(
+        self,
+        ranker: Callable[..., Sequence[float]],
+        painted: dict[int, torch.Tensor],
+        job: PaintJob,
+        inputs: dict[str, Any],
+        style_inputs: dict[str, Any] | None,
+        style_rows: list[int | None],
+        num_images: int,
+    ) -> list[tuple[int, float]]:
+        """The best images of each pair, the best first: their rows and scores."""
+        chosen = []
+        for i in range(len(job.sizes)):
+            rows = range(i * job.num_draws, (i + 1) * job.num_draws)
+            size = tuple(painted[rows[0]].shape[1:])
+            content = inputs["pixel_values"][inputs["rows"][i]] / 2 + 0.5
+            if job.paint_size is not None:
+                content = self.image_processor.fit_image(job.images[i], size, "stretch")
+            row = style_rows[i if len(style_rows) > 1 else 0]
+            style = None if row is None else style_inputs["pixel_values"][row] / 2 + 0.5
+            scores = ranker(
+                images=[(painted[row].float() / 2 + 0.5).clamp(0, 1) for row in rows],
+                content_images=[content] * len(rows),
+                style_images=[style] * len(rows),
+            )
+            scores = [float(score) for score in scores]
+            if len(scores) != len(rows):
+                raise ValueError(
+                    f"`rank_by` must return one number per image ({len(rows)}), but got {len(scores)}. Correct it."
+                )
+            order = sorted(range(len(rows)), key=lambda j: (math.isnan(scores[j]), -scores[j]))
+            chosen += [(rows[j], scores[j]) for j in order[:num_images]]
+        return chosen
 
     def blend_styles(
         self,
@@ -572,47 +661,6 @@ class StyleVARPipeline(Pipeline):
         references = [encoded[name] for name in styles]
         return references * num_pairs if len(references) == 1 else references
 
-    def _join_styles(
-        self, references: list[StyleVARReference], sizes: list[tuple[int, int]], resize_mode: str
-    ) -> StyleVARReference:
-        """Styles of one kind as one reference; masks of blends are laid over the contents."""
-        names = [name for name in references[0].keys() if name != "masks"]
-        joined = {name: torch.cat([reference[name] for reference in references]) for name in names}
-        if any(reference.masks is not None for reference in references):
-            side = self.model.config.image_size
-            joined["weights"] = torch.cat(
-                [
-                    reference.weights
-                    if reference.masks is None
-                    else token_weights(
-                        lay_over(reference.masks, size, (side, side), resize_mode), self.model.config.patch_nums
-                    )
-                    for reference, size in zip(references, sizes, strict=True)
-                ]
-            )
-        return StyleVARReference(**joined)
-
-    def _lay_over(
-        self, maps: list[torch.Tensor | None], sizes: list[tuple[int, int]], resize_mode: str, neutral: float
-    ) -> torch.Tensor | None:
-        """Maps over the contents as the model sees these, `(B, image_size, image_size)`; `None` if there are none."""
-        if all(one is None for one in maps):
-            return None
-        side = self.model.config.image_size
-        laid = [
-            torch.full((side, side), neutral) if one is None else lay_over(one, size, (side, side), resize_mode)
-            for one, size in zip(maps, sizes, strict=True)
-        ]
-        return torch.stack(laid)
-
-    def _strengths(
-        self, strengths: list[float], per_scale: list[float] | None, maps: torch.Tensor | None
-    ) -> list[float] | torch.Tensor:
-        return token_strengths(strengths, self.model.config.patch_nums, per_scale, maps)
-
-    def _painted(self, masks: torch.Tensor | None) -> torch.Tensor | None:
-        return None if masks is None else painted_tokens(masks, self.model.config.patch_nums)
-
     def _sanitize_parameters(self, **kwargs) -> tuple[dict, dict, dict]:
         """`Pipeline` hands over what its constructor does not know; there is nothing to configure but the call."""
         if kwargs:
@@ -692,6 +740,12 @@ class StyleVARPipeline(Pipeline):
                 output_size=None if isinstance(output_size, str) else output_size,
             )
         )
+
+
+def _with_score(image: Image, candidate: int, score: float) -> Image:
+    if isinstance(image, PIL.Image.Image):
+        image.info.update(score=score, candidate=candidate)
+    return image
 
 
 class _ScaleCallback:

@@ -223,7 +223,6 @@ class Retouching:
         content_size: tuple[int, int],
         content: PIL.Image.Image | None = None,
         mask: torch.Tensor | None = None,
-        whole: bool = False,
     ) -> PIL.Image.Image | np.ndarray | torch.Tensor:
         """
         One picture.
@@ -237,12 +236,9 @@ class Retouching:
                 The content itself; see [`~Retouching.needs_content`].
             mask (`torch.FloatTensor` of shape `(height, width)`, *optional*):
                 White where the painting shows, over the whole content.
-            whole (`bool`, *optional*, defaults to `False`):
-                Whether the painting covers the content as it is, unstretched, whatever the resize mode.
         """
         painted = tuple(pixel_values.shape[1:])
-        mode = "stretch" if whole else self.resize_mode
-        shown, (top, left, height, width) = visible_parts(content_size, painted, mode)
+        shown, (top, left, height, width) = visible_parts(content_size, painted, self.resize_mode)
         enlarges = self.output_size == "content" and shown[2] > height and shown[3] > width
         if self.keep_colors == 0 and mask is None and not enlarges:
             return self.image_processor.postprocess(
@@ -250,14 +246,14 @@ class Retouching:
                 self.output_type,
                 target_sizes=None if self.output_size == "model" else [content_size],
                 output_size=None if isinstance(self.output_size, str) else self.output_size,
-                resize_mode=mode,
+                resize_mode=self.resize_mode,
             )[0]
         # 1. The content as large as the result, and what the model painted of it
         image = (pixel_values.detach().float().cpu() / 2 + 0.5).clamp(0, 1)
         if self.output_size == "model":
             size = painted
-            content = self.image_processor.fit_image(content, painted, mode)
-            mask = None if mask is None else lay_over(mask, content_size, painted, mode)
+            content = self.image_processor.fit_image(content, painted, self.resize_mode)
+            mask = None if mask is None else lay_over(mask, content_size, painted, self.resize_mode)
         else:
             size = shown[2:] if self.output_size == "content" else tuple(self.output_size)
             content = _to_tensor(_crop(content, shown).resize(size[::-1], self.image_processor.resample))
