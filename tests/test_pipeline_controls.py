@@ -264,6 +264,57 @@ class TestCandidates:
         assert pipe(photos[0], photos[1], seed=0, num_candidates=3, rank_by=rank).info["candidate"] == 2
 
 
+class TestStylizeFrames:
+    @pytest.mark.parametrize("paint_size", [None, 40])
+    def test_one_frame_is_the_picture_and_a_still_scene_stays_still(self, pipe, photos, paint_size):  # noqa: F811
+        options = {"seed": 2, "output_size": "model", "paint_size": paint_size}
+        frames = list(pipe.stylize_frames([photos[1]] * 3, photos[2], steadiness=0.5, **options))
+        picture_alone = pipe(photos[1], photos[2], **options)
+        for frame in frames:
+            assert_close(frame, picture_alone)
+
+    def test_steadier_films_change_less(self, pipe, photos):  # noqa: F811
+        rng = np.random.default_rng(0)
+        noisy = [np.clip(array(photos[1]) + rng.normal(0, 12, (*photos[1].size[::-1], 3)), 0, 255) for _ in range(4)]
+        frames = [PIL.Image.fromarray(values.astype(np.uint8)) for values in noisy]
+        changes = []
+        for steadiness in (0.0, 0.6, 1.0):
+            codes: list[torch.Tensor] = []
+            list(pipe.stylize_frames(frames, photos[2], steadiness=steadiness, callback_on_frame_end=codes.append))
+            changes.append(sum((a != b).float().mean().item() for a, b in zip(codes, codes[1:], strict=False)))
+        assert changes[0] > changes[1] > changes[2] == 0
+
+    def test_goes_on_from_the_codes_of_the_last_frame(self, pipe, photos):  # noqa: F811
+        codes: list[torch.Tensor] = []
+        options = {"seed": 1, "steadiness": 0.7}
+        whole = list(
+            pipe.stylize_frames(
+                photos[1:2] * 2 + [photos[1].rotate(9)], photos[2], **options, callback_on_frame_end=codes.append
+            )
+        )
+        rest = list(pipe.stylize_frames([photos[1].rotate(9)], photos[2], previous_codes=codes[1], **options))
+        assert_same(rest[0], whole[2])
+
+    def test_frames_are_read_when_their_turn_comes(self, pipe, photos):  # noqa: F811
+        taken = []
+
+        def frames():
+            for index in range(3):
+                taken.append(index)
+                yield photos[1]
+
+        film = pipe.stylize_frames(frames(), photos[2], keep_colors=1.0, mask=picture(5, 5, slice(0, 3)))
+        assert taken == [] and next(film).size == photos[1].size and taken == [0]
+
+    def test_frames_that_do_not_fit(self, pipe, photos):  # noqa: F811
+        with pytest.raises(ValueError, match="`frames` must hold at least one frame"):
+            list(pipe.stylize_frames([], photos[0]))
+        with pytest.raises(ValueError, match="but frame 1 is 451 x 300"):
+            list(pipe.stylize_frames([photos[0], photos[1]], photos[0]))
+        with pytest.raises(ValueError, match=r"`steadiness` must be a number in \[0, 1\]"):
+            pipe.stylize_frames([photos[0]], photos[0], steadiness=2)
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         "arguments, message",

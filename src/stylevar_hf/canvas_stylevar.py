@@ -249,6 +249,11 @@ def paint_canvas(
     config, quantizer = model.config, model.vq_model.quantizer
     options = {name: setting(name, sampling.get(name), [model.generation_config]) for name in PUBLISHED_SAMPLING}
     number = len(canvas.windows)
+    if previous_codes is not None and len(previous_codes) != number:
+        raise ValueError(
+            f"`previous_codes` must have one row per window ({number}), but got {len(previous_codes)}. Pass those of "
+            "the frame before, of the same size."
+        )
     chunks = [range(start, min(start + at_once, number)) for start in range(0, number, at_once)]
     steps = [
         _Windows(model, canvas, content, style, style_strength, painted_tokens, previous_codes, steadiness, chunk)

@@ -3,7 +3,6 @@
 """From pictures to stylised pictures: the `image-style-transfer` pipeline."""
 
 import json
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,6 @@ from transformers.utils.logging import get_logger, tqdm
 
 from .canvas_stylevar import plan_canvas
 from .controls_stylevar import (
-    blend_references,
-    check_weights,
     read_mask,
     read_strength_map,
     scale_strengths,
@@ -29,6 +26,7 @@ from .generation_stylevar import StyleVARGenerateOutput, StyleVARReference, Styl
 from .image_processing_stylevar import ImageSource, StyleVARImageProcessor, load_image
 from .modeling_stylevar import StyleVARForConditionalGeneration
 from .painting_stylevar import PaintJob
+from .pipeline_controls_stylevar import StyleVARControls
 from .pipeline_inputs_stylevar import (
     check_counts,
     check_output,
@@ -50,8 +48,6 @@ from .retouching_stylevar import Retouching
 
 logger = get_logger(__name__)
 
-# How a content is made to fit, in the words of the call and of the image processor.
-FITS = {"stretch": "stretch", "crop": "center_crop", "pad": "pad"}
 
 # Of every `from_pretrained`: which files, and from where.
 HUB_OPTIONS = ("revision", "subfolder", "token", "cache_dir", "local_files_only", "force_download")
@@ -114,7 +110,7 @@ def has_fast_products(dtype: torch.dtype, device: torch.device) -> bool:
     return getattr(torch.ops.mkldnn, f"_is_mkldnn_{name}_supported")()
 
 
-class StyleVARPipeline(Pipeline):
+class StyleVARPipeline(StyleVARControls, Pipeline):
     r"""
     Paints the content picture in the style of the style picture (arXiv 2604.21052).
 
@@ -506,160 +502,6 @@ class StyleVARPipeline(Pipeline):
             previews=nest(list(scales.values()), num_images, nested),
             scores=None if scores is None else nest(scores, num_images, nested),
         )
-
-    def _paint(
-        self,
-        job: PaintJob,
-        content: StyleVARReference | None,
-        pairs: Sequence[int],
-        samples: range,
-        callback: Callable[[StyleVARScaleState], None] | None = None,
-    ) -> StyleVARGenerateOutput:
-        """Some images of some pairs, whose contents are given as rows; on a canvas, one image of one pair."""
-        if job.paint_size is None:
-            return self._forward(job.batch_inputs(self.model, content, pairs, samples), callback_on_scale_end=callback)
-        with self.device_placement(), torch.inference_mode():
-            return job.paint_windows(self.model, self.image_processor, pairs[0], samples[0], callback)
-
-    def _rank(
-        self,
-        ranker: Callable[..., Sequence[float]],
-        painted: dict[int, torch.Tensor],
-        job: PaintJob,
-        inputs: dict[str, Any],
-        style_inputs: dict[str, Any] | None,
-        style_rows: list[int | None],
-        num_images: int,
-    ) -> list[tuple[int, float]]:
-        """The best images of each pair, the best first: their rows and scores."""
-        chosen = []
-        for i in range(len(job.sizes)):
-            rows = range(i * job.num_draws, (i + 1) * job.num_draws)
-            size = tuple(painted[rows[0]].shape[1:])
-            content = inputs["pixel_values"][inputs["rows"][i]] / 2 + 0.5
-            if job.paint_size is not None:
-                content = self.image_processor.fit_image(job.images[i], size, "stretch")
-            row = style_rows[i if len(style_rows) > 1 else 0]
-            style = None if row is None else style_inputs["pixel_values"][row] / 2 + 0.5
-            scores = ranker(
-                images=[(painted[row].float() / 2 + 0.5).clamp(0, 1) for row in rows],
-                content_images=[content] * len(rows),
-                style_images=[style] * len(rows),
-            )
-            scores = [float(score) for score in scores]
-            if len(scores) != len(rows):
-                raise ValueError(
-                    f"`rank_by` must return one number per image ({len(rows)}), but got {len(scores)}. Correct it."
-                )
-            order = sorted(range(len(rows)), key=lambda j: (math.isnan(scores[j]), -scores[j]))
-            chosen += [(rows[j], scores[j]) for j in order[:num_images]]
-        return chosen
-
-    def blend_styles(
-        self,
-        styles: Sequence[ImageSource | StyleVARReference],
-        weights: Sequence[float] | None = None,
-        masks: Sequence[ImageSource] | None = None,
-        *,
-        fit: str | None = None,
-    ) -> StyleVARReference:
-        r"""
-        Several styles as one, for `style=` of any call: in every block their answers are blended,
-        `sum_i w_i Attn(Q=style_i)`, and so are gates, scales and shifts, with one weight per style and token (the
-        blended attention of arXiv 2604.21052, with more guides).
-
-        Args:
-            styles (list of pictures or [`StyleVARReference`]):
-                At least one.
-            weights (sequence of floats, *optional*):
-                One per style, not negative; they are divided by their sum. Equal by default.
-            masks (list of pictures, *optional*):
-                One per style: white where it counts, over the content, whatever its size. They are carried to the
-                tokens of every scale; edges are as soft as the pictures', and at coarse scales softer.
-            fit (`str`, *optional*):
-                How the styles are made to fit; see the call.
-
-        Returns:
-            [`StyleVARReference`]: May be kept and used for any content; `torch.save` writes it.
-
-        Raises:
-            ValueError: If there is no style, weights are negative or sum to 0, numbers differ, or a mask is black.
-
-        Example:
-
-        ```python
-        >>> both = pipe.blend_styles(["sea.jpg", "fire.jpg"], weights=[0.7, 0.3])
-        >>> image = pipe("photo.jpg", both, seed=0)
-        ```
-        """
-        # 1. Check, before the model does anything
-        if not is_list(styles):
-            raise ValueError(f"`styles` must be a list, but got {type(styles).__name__}. Pass one style or more.")
-        named = name_sources("styles", styles)
-        check_weights(weights, len(named))
-        if masks is not None:
-            if not is_list(masks) or len(masks) != len(named):
-                found = len(masks) if is_list(masks) else type(masks).__name__
-                raise ValueError(
-                    f"`masks` must be a list with one picture per style ({len(named)}), but got {found}. Match them."
-                )
-            masks = [read_mask(mask, f"masks[{index}]") for index, mask in enumerate(masks)]
-        pictures, given = self._sort_styles(named)
-        for name, reference in given.items():
-            if reference.weights is not None:
-                raise ValueError(f"`{name}` must be a single style, but got a blend. Blend all styles at once.")
-        inputs = self.preprocess(pictures, len(pictures), self._resize_modes(fit)[1]) if pictures else None
-        # 2. Encode and blend
-        references = self._encode_styles(named, given, inputs, len(named), self._batch_size or 1)
-        return blend_references(references, weights, masks, self.model.config.patch_nums)
-
-    def _resize_modes(self, fit: str | None) -> tuple[str, str]:
-        """How contents and styles are made to fit. No style is padded: its frame would be painted."""
-        if fit is None:
-            return self.image_processor.resize_mode, self.image_processor.resize_mode
-        if fit not in FITS:
-            raise ValueError(f"`fit` must be one of {', '.join(FITS)}, but got {fit!r}. Choose one.")
-        return FITS[fit], "stretch" if fit == "stretch" else "center_crop"
-
-    def _sort_styles(
-        self, styles: dict[str, ImageSource | StyleVARReference]
-    ) -> tuple[dict[str, ImageSource], dict[str, StyleVARReference]]:
-        """Pictures and references, by name."""
-        given = {name: style for name, style in styles.items() if isinstance(style, StyleVARReference)}
-        width, length = self.model.config.hidden_size, self.model.config.sequence_length
-        for name, reference in given.items():
-            fits = reference.embedding is not None and reference.features is not None
-            if not fits or len(reference.embedding) != 1 or reference.embedding.shape[-1] != width:
-                found = "no embedding" if not fits else f"an embedding of shape {tuple(reference.embedding.shape)}"
-                raise ValueError(
-                    f"`{name}` must be a reference of one row and of this model (width {width}), but got {found}. Use "
-                    "`pipe.blend_styles`."
-                )
-            if reference.features.shape[-2] != length:
-                raise ValueError(
-                    f"`{name}` must have {length} tokens, as this model, but got {reference.features.shape[-2]}. Use "
-                    "`pipe.blend_styles`."
-                )
-        return {name: style for name, style in styles.items() if name not in given}, given
-
-    def _encode_styles(
-        self,
-        styles: dict[str, ImageSource | StyleVARReference],
-        given: dict[str, StyleVARReference],
-        inputs: dict[str, Any] | None,
-        num_pairs: int,
-        batch_size: int,
-    ) -> list[StyleVARReference]:
-        """The style of each pair, one row each; every picture is encoded once."""
-        encoded = {}
-        if inputs is not None:
-            reference = self._encode(self.model.encode_style, inputs["pixel_values"], batch_size)
-            names = [name for name in styles if name not in given]
-            encoded = {name: reference.select([row]) for name, row in zip(names, inputs["rows"], strict=False)}
-        for name, reference in given.items():
-            encoded[name] = StyleVARReference(**{key: value.to(self.device) for key, value in reference.items()})
-        references = [encoded[name] for name in styles]
-        return references * num_pairs if len(references) == 1 else references
 
     def _sanitize_parameters(self, **kwargs) -> tuple[dict, dict, dict]:
         """`Pipeline` hands over what its constructor does not know; there is nothing to configure but the call."""
