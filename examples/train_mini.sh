@@ -45,6 +45,7 @@ sft() { # name, batch, then flags
         --per_device_train_batch_size $((batch / processes)) --ddp_find_unused_parameters false \
         --dataset procedural --procedural_seed "$seed" --token_cache_dir "$output/$name/tokens" --check_data false \
         --max_eval_samples 64 --encoder_batch_norm train --gradient_accumulation_steps 1 --ema_decay 0.999 \
+        --max_grad_norm 1 \
         --lr_scheduler_type cosine --warmup_steps 100 --eval_strategy steps --eval_steps 1000 --save_strategy steps \
         --save_steps 250 --save_total_limit 2 --logging_steps 50 --num_proc "$threads" --resume_from_checkpoint auto "$@"
 }
@@ -110,7 +111,8 @@ grpo=stylevar-mini-grpo-lora
     --dataset procedural --procedural_seed 100 --num_procedural 2000 --max_eval_samples 96 \
     --reward_funcs ssim texture-statistics:reference=target color-statistics:reference=target,statistics=moments \
     --reward_weights 2 1 0.006 --top_k 64 --top_p 0.9 --temperature 0.8 --scoring sampled --num_generations 16 \
-    --num_generations_eval 4 --per_device_train_batch_size $((64 / processes)) \
+    --num_generations_eval 4 --per_device_train_batch_size $((64 / processes)) --gradient_accumulation_steps 1 \
+    --advantage_std_floor 0 \
     --per_device_eval_batch_size $((64 / processes)) --learning_rate 1.2e-3 --lr_scheduler_type linear \
     --warmup_steps 10 --max_steps "$(steps 160)" --eval_strategy steps --eval_steps 40 --eval_on_start true \
     --save_steps 20 --save_total_limit 2 --logging_steps 2 --ddp_find_unused_parameters false --resume_from_checkpoint auto

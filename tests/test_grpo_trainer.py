@@ -84,6 +84,7 @@ def make_grpo_trainer(
     arguments = {
         "num_generations": 4,
         "per_device_train_batch_size": 8,
+        "gradient_accumulation_steps": 1,
         "per_device_eval_batch_size": 8,
         "learning_rate": 2e-3,
         "max_steps": 3,

@@ -63,6 +63,7 @@ def make_trainer(output_dir, model=None, train=None, evaluation=None, trainer_op
     arguments = {
         "per_device_train_batch_size": 4,
         "gradient_accumulation_steps": 1,
+        "augmentation": False,
         "max_steps": 4,
         "logging_steps": 2,
         "save_strategy": "no",
@@ -93,9 +94,33 @@ class TestConfig:
     def test_defaults_are_the_published_recipe(self, tmp_path):
         args = StyleVARSFTConfig(output_dir=str(tmp_path), use_cpu=True)
         assert args.per_device_train_batch_size * args.gradient_accumulation_steps == 128
-        assert (args.learning_rate, args.num_train_epochs, args.weight_decay) == (5e-4, 10, 0.05)
-        assert (args.adam_beta1, args.adam_beta2, args.max_grad_norm) == (0.9, 0.95, 1.0)
-        assert args.drops_learning_rate
+        assert (args.learning_rate, args.num_train_epochs, args.weight_decay) == (2.5e-4, 10, 0.05)
+        assert (args.adam_beta1, args.adam_beta2, args.max_grad_norm) == (0.9, 0.95, 2.0)
+        assert args.drops_learning_rate and args.augmentation
+
+    @pytest.mark.parametrize(
+        ("options", "num_rows", "batch"),
+        [
+            ({}, 143_992, (16, 8)),
+            ({}, 4096, (16, 8)),
+            ({}, 640, (16, 1)),
+            ({}, 128, (4, 1)),
+            ({}, 3, (4, 1)),
+            ({"per_device_train_batch_size": 4}, 4096, (4, 32)),
+            ({"per_device_train_batch_size": 4}, 640, (4, 4)),
+            ({"gradient_accumulation_steps": 2}, 128, (2, 2)),
+            ({"per_device_train_batch_size": 16, "gradient_accumulation_steps": 8}, 128, (16, 8)),
+        ],
+    )
+    def test_batch_that_was_left_out_fits_the_data(self, tmp_path, options, num_rows, batch):
+        args = StyleVARSFTConfig(output_dir=str(tmp_path), use_cpu=True, **options).fit_to(num_rows, has_codes=False)
+        assert (args.per_device_train_batch_size, args.gradient_accumulation_steps) == batch
+
+    def test_augmentation_is_off_where_codes_are_cached(self, tmp_path):
+        options = {"output_dir": str(tmp_path), "use_cpu": True}
+        assert not StyleVARSFTConfig(**options, token_cache_dir="codes").augmentation
+        assert not StyleVARSFTConfig(**options).fit_to(8, has_codes=True).augmentation
+        assert StyleVARSFTConfig(**options, augmentation=True).fit_to(8, has_codes=True).augmentation
 
     def test_bfloat16_needs_no_flag_on_cpu(self, tmp_path, monkeypatch):
         monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
@@ -219,14 +244,14 @@ class TestOptimisation:
         trainer.train()
         rates = [entry["learning_rate"] for entry in trainer.state.log_history if "learning_rate" in entry]
         assert len(rates) == 20
-        assert rates[:3] == pytest.approx([0, 2.5e-4, 5e-4])
-        assert rates[2:12] == pytest.approx([5e-4] * 10) and rates[12:] == pytest.approx([1e-4] * 8)
+        assert rates[:3] == pytest.approx([0, 1.25e-4, 2.5e-4])
+        assert rates[2:12] == pytest.approx([2.5e-4] * 10) and rates[12:] == pytest.approx([5e-5] * 8)
 
     def test_other_schedules_are_left_as_they_are(self, tmp_path):
         trainer = make_trainer(tmp_path, lr_scheduler_type="linear", logging_steps=1)
         trainer.train()
         rates = [entry["learning_rate"] for entry in trainer.state.log_history if "learning_rate" in entry]
-        assert rates == pytest.approx([5e-4, 3.75e-4, 2.5e-4, 1.25e-4])
+        assert rates == pytest.approx([2.5e-4, 1.875e-4, 1.25e-4, 6.25e-5])
 
     @pytest.mark.parametrize(("mode", "moves"), [("frozen", False), ("train", True)])
     def test_batch_norm_statistics(self, tmp_path, mode, moves):

@@ -1,9 +1,6 @@
 # Copyright 2026 The stylevar-hf authors.
 # SPDX-License-Identifier: Apache-2.0
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import datasets
 import PIL.Image
@@ -17,6 +14,7 @@ from stylevar_hf.data.procedural import load_procedural
 from stylevar_hf.training import StyleVARModelArguments, TripletDataArguments, load_model, load_training_data
 from stylevar_hf.training.common import data_arguments
 from stylevar_hf.training.common.arguments import load_image_processor
+from stylevar_hf.training.vq import arguments as vq_arguments
 
 
 def make_rows(num_contents: int, num_styles: int = 4, prefix: str = "") -> datasets.Dataset:
@@ -283,18 +281,8 @@ class TestLoadTrainingData:
             TripletDataArguments(dataset_weights=[0.5, 0.5])
 
 
-class TestTokenizerExample:
-    @pytest.fixture
-    def example(self):
-        path = Path(__file__).parents[1] / "examples" / "train_vq.py"
-        spec = importlib.util.spec_from_file_location("train_vq_data", path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-        yield module
-        del sys.modules[spec.name]
-
-    def test_omnistyle_is_split_by_content(self, tmp_path, example):
+class TestTokenizerArguments:
+    def test_omnistyle_is_split_by_content(self, tmp_path):
         for folder in ("content", "style", "target"):
             (tmp_path / folder).mkdir()
         picture = PIL.Image.new("RGB", (16, 16))
@@ -302,7 +290,7 @@ class TestTokenizerExample:
         for index in range(40):
             picture.save(tmp_path / "content" / f"{index}.png")
             picture.save(tmp_path / "target" / f"{index}.png&&oil.png.png")
-        data = example.DataArguments(dataset=f"omnistyle:{tmp_path}", num_eval_rows=1)
-        train, evaluation = example.load_data(data, image_size=16, seed=0)
+        data = vq_arguments.VQDataArguments(dataset=f"omnistyle:{tmp_path}", num_eval_rows=1)
+        train, evaluation = vq_arguments.load_data(data, image_size=16, seed=0)
         assert len(evaluation) == 1 and 30 < len(train) < 40
         assert not set(train["content_id"]) & set(evaluation["content_id"])

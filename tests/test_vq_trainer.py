@@ -1,8 +1,6 @@
 # Copyright 2026 The stylevar-hf authors.
 # SPDX-License-Identifier: Apache-2.0
-import importlib.util
 import io
-import sys
 from pathlib import Path
 
 import datasets
@@ -16,9 +14,10 @@ from skimage.metrics import structural_similarity as skimage_ssim
 from torch.utils.data import DataLoader
 from transformers import ResNetConfig, ResNetModel, TrainerCallback, TrainingArguments, set_seed
 
-from stylevar_hf import StyleVARForConditionalGeneration, StyleVARVQConfig, StyleVARVQModel
+from stylevar_hf import StyleVARForConditionalGeneration, StyleVARVQConfig, StyleVARVQModel, cli
 from stylevar_hf.training.common import checkpointing
 from stylevar_hf.training.common.ema import EMACallback
+from stylevar_hf.training.vq import arguments
 from stylevar_hf.training.vq import losses as vq_losses
 from stylevar_hf.training.vq.codebook import (
     bypass_quantizer,
@@ -44,9 +43,6 @@ from stylevar_hf.training.vq.metrics import (
 )
 from stylevar_hf.training.vq.vq_config import StyleVARVQTrainerConfig
 from stylevar_hf.training.vq.vq_trainer import StyleVARVQTrainer
-
-
-EXAMPLE = Path(__file__).parents[1] / "examples" / "train_vq.py"
 
 
 def make_model(seed: int = 0, **overrides) -> StyleVARVQModel:
@@ -125,16 +121,6 @@ class SpyCallback(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         self.action(state.global_step, kwargs["model"])
-
-
-@pytest.fixture
-def load_example():
-    spec = importlib.util.spec_from_file_location("train_vq_example", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
 
 
 class TestStyleVARVQTrainerConfig:
@@ -692,10 +678,9 @@ class TestEMACallback:
         assert_same_state(trainer.model.state_dict(), best)
 
 
-class TestExample:
-    def run(self, module, monkeypatch, *flags):
-        monkeypatch.setattr(sys, "argv", ["train_vq.py", *map(str, flags)])
-        module.main()
+class TestCommand:
+    def run(self, *flags):
+        assert cli.main(["vq", *map(str, flags)]) == 0
 
     def sizes(self):
         return (
@@ -704,31 +689,31 @@ class TestExample:
             "--use_cpu True --save_steps 1"
         ).split()
 
-    def test_trains_resumes_and_grows(self, tmp_path, load_example, monkeypatch):
+    def test_trains_resumes_and_grows(self, tmp_path, monkeypatch):
         make_rows(20).save_to_disk(tmp_path / "rows")
         data, first = ["--dataset", f"disk:{tmp_path / 'rows'}"], tmp_path / "first"
         warnings = []
         monkeypatch.setattr(checkpointing.logger, "warning", lambda text, *values: warnings.append(text % values))
         flags = ["--output_dir", first, "--resume_from_checkpoint", "last"]
-        self.run(load_example, monkeypatch, *data, *self.sizes(), *flags)
+        self.run(*data, *self.sizes(), *flags)
         assert warnings == [f"{first} holds no checkpoint yet: training starts from step 0."]
         assert (first / "checkpoint-2").is_dir() and (first / "preprocessor_config.json").is_file()
-        self.run(load_example, monkeypatch, *data, *self.sizes(), *flags, "--max_steps", "3")
+        self.run(*data, *self.sizes(), *flags, "--max_steps", "3")
         assert (first / "checkpoint-3").is_dir()
 
-        arguments = load_example.ModelArguments(init_from=str(first), patch_nums=[1, 2, 3, 4, 8])
-        small, large = StyleVARVQModel.from_pretrained(first), load_example.build_model(arguments)
+        model_args = arguments.VQModelArguments(init_from=str(first), patch_nums=[1, 2, 3, 4, 8])
+        small, large = StyleVARVQModel.from_pretrained(first), arguments.build_model(model_args)
         assert large.config.image_size == 2 * small.config.image_size
         assert_same_state(small.state_dict(), large.state_dict())
 
-    def test_options_come_from_a_yaml_file(self, tmp_path, load_example, monkeypatch):
+    def test_options_come_from_a_yaml_file(self, tmp_path):
         make_rows(20).save_to_disk(tmp_path / "rows")
         config = tmp_path / "vq.yaml"
         config.write_text(f"dataset: disk:{tmp_path / 'rows'}\nema_decay: 0.9\nimage_columns: [target]\n")
         output = tmp_path / "out"
-        self.run(load_example, monkeypatch, "--config", config, *self.sizes(), "--output_dir", output)
+        self.run("--config", config, *self.sizes(), "--output_dir", output)
         assert (output / "checkpoint-2" / "ema.safetensors").is_file()
 
-    def test_model_and_init_from_exclude_each_other(self, load_example):
+    def test_model_and_init_from_exclude_each_other(self):
         with pytest.raises(ValueError, match="`--model` must be left out"):
-            load_example.build_model(load_example.ModelArguments(model="a", init_from="b"))
+            arguments.build_model(arguments.VQModelArguments(model="a", init_from="b"))

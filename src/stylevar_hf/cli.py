@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .commands import benchmark, convert, data, demo, download_dreamsim, env, evaluate, push, serve, stylize
+from .commands import benchmark, convert, data, demo, download_dreamsim, env, evaluate, push, serve, stylize, train
 from .commands.base import EXIT_BAD_INPUT, report_error
 
 
@@ -27,6 +27,7 @@ COMMANDS = (
     serve.COMMAND,
     download_dreamsim.COMMAND,
     push.COMMAND,
+    *train.COMMANDS,
     env.COMMAND,
 )
 
@@ -80,7 +81,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         `int`: The exit code: 0, or 2 for bad input.
     """
-    args = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    own = {command.name: command for command in COMMANDS if command.parses_itself}
+    if words and words[0] in own:
+        args = argparse.Namespace(command=own[words[0]], arguments=words[1:])
+    else:
+        args = build_parser().parse_args(words)
     try:
         return args.command.run(args)
     except (ValueError, OSError) as error:

@@ -32,6 +32,8 @@ class Command:
             Does the work and returns the exit code. `ValueError` and `OSError` mean bad input.
         flags (`Mapping[str, str]`, *optional*):
             What the command line calls the arguments of the Python API, for its error messages.
+        parses_itself (`bool`, *optional*, defaults to `False`):
+            `run` gets the words behind the command, as `arguments`: making its parser takes more than a moment.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Command:
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
     flags: Mapping[str, str] = field(default_factory=dict)
+    parses_itself: bool = False
 
 
 def number(kind: type, rule: str, holds: Callable[[Any], bool]) -> Callable[[str], Any]:

@@ -96,7 +96,7 @@ class StyleVARModelArguments:
         if self.from_scratch and self.vq_model is None:
             raise ValueError(
                 "`vq_model` must be given with `from_scratch`, but got None. Train a tokenizer with "
-                "`examples/train_vq.py`, or name a StyleVAR model to take it from."
+                "`stylevar vq`, or name a StyleVAR model to take it from."
             )
         if self.encoder_depths is not None and self.encoder_hidden_sizes is None:
             raise ValueError(

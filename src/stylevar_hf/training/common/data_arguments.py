@@ -10,6 +10,7 @@ import numpy as np
 import PIL.Image
 from transformers.utils import logging
 
+from ..._common.errors import invalid
 from ..._common.files import existing_folder
 from ...data.columns import check_columns
 from ...data.mixing import STOPPING_STRATEGIES, concatenate, mix_datasets
@@ -29,7 +30,8 @@ class TripletDataArguments:
 
     Args:
         dataset (`list[str]`, *optional*, defaults to `["procedural"]`):
-            Each one of `procedural`, `omnistyle:ROOT`, `imagepulse:ROOT`, `disk:DIR` (saved with `save_to_disk`), a
+            Each one of `procedural`, `omnistyle:ROOT`, `imagepulse:ROOT`, `disk:DIR` (saved with `save_to_disk`),
+            `unpaired:CONTENTS,STYLES` (two folders, every content with every style, for rewards without a target), a
             folder that [`~stylevar_hf.data.load_triplets`] reads (`content`, `style` and `target` with files of equal
             names; Parquet; webdataset), or the id of a Hub data set with columns `content`, `style`, `target`.
         dataset_weights (`list[float]`, *optional*):
@@ -69,7 +71,9 @@ class TripletDataArguments:
 
     dataset: list[str] = field(
         default_factory=lambda: ["procedural"],
-        metadata={"help": "procedural, omnistyle:ROOT, imagepulse:ROOT, disk:DIR, a folder or a Hub id."},
+        metadata={
+            "help": "procedural, omnistyle:ROOT, imagepulse:ROOT, unpaired:CONTENTS,STYLES, disk:DIR, folder, Hub id."
+        },
     )
     dataset_weights: list[float] | None = field(default=None, metadata={"help": "One weight per data set."})
     dataset_stopping: str = field(default="all_exhausted", metadata={"help": "When a weighted mixture ends."})
@@ -220,6 +224,8 @@ def _load_one(name: str, args: TripletDataArguments, image_size: int, require_ta
         load = load_omnistyle if kind == "omnistyle" else load_imagepulse
         options = {"validation_fraction": args.validation_fraction, "seed": args.split_seed}
         return load(place, "train", streaming=args.streaming, **options), load(place, "validation", **options)
+    if kind == "unpaired":
+        return _load_unpaired(place, args, require_target)
     return _load_generic(place if kind == "disk" else name, kind == "disk", args, require_target)
 
 
@@ -241,6 +247,25 @@ def _load_procedural(args: TripletDataArguments, image_size: int) -> tuple:
         load_procedural(args.num_procedural, "train", num_proc=args.num_proc, **options, **tiles),
         load_procedural(num_held_out, "in_distribution", **held_out, **tiles),
     )
+
+
+def _load_unpaired(place: str, args: TripletDataArguments, require_target: bool) -> tuple:
+    """All pairs of two folders; contents of the validation part are in no pair of the training part."""
+    from ...data.layouts.scanning import MAX_SHARDS
+    from ...data.layouts.unpaired import load_unpaired
+
+    contents, comma, styles = place.partition(",")
+    if not (contents and comma and styles):
+        raise invalid("dataset", "unpaired:CONTENTS,STYLES, two folders", f"unpaired:{place}", "Name both.")
+    if require_target:
+        mend = "They have no targets: train on them by rewards (`stylevar grpo`), or make targets first."
+        raise invalid("dataset", "triplets with targets", f"unpaired:{place}", mend)
+    pairs = load_unpaired(contents, styles)
+    split = {"validation_fraction": args.validation_fraction, "seed": args.split_seed}
+    train, validation = (split_by_content(pairs, name, **split) for name in ("train", "validation"))
+    if args.streaming:
+        train = train.to_iterable_dataset(num_shards=min(MAX_SHARDS, len(train)))
+    return train, validation
 
 
 def _load_generic(place: str, on_disk: bool, args: TripletDataArguments, require_target: bool) -> tuple:

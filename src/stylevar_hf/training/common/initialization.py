@@ -203,7 +203,7 @@ def load_tokenizer(name_or_path: str | os.PathLike, patch_nums: Sequence[int] | 
     elif isinstance(config, StyleVARVQConfig):
         tokenizer = StyleVARVQModel.from_pretrained(place, dtype=torch.float32)
     else:
-        mend = "Train one with `examples/train_vq.py`."
+        mend = "Train one with `stylevar vq`."
         raise invalid("vq_model", "a tokenizer or a StyleVAR model", f"{place!r} of type {config.model_type}", mend)
     if patch_nums is not None and tuple(patch_nums) != tokenizer.config.patch_nums:
         changed = StyleVARVQModel(StyleVARVQConfig(**{**tokenizer.config.to_dict(), "patch_nums": tuple(patch_nums)}))

@@ -2,21 +2,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of [`StyleVARGRPOTrainer`]."""
 
+import copy
 import inspect
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 import torch
+from transformers import TrainingArguments
 from trl import GRPOConfig
 
 from ..._common.errors import invalid
 from ...generation_stylevar import check_sampling
+from ..common.batches import num_processes, passes_per_update
 from .advantages import ADVANTAGE_SCALES
 from .panw import TOKEN_WEIGHTINGS
 from .policy_loss import check_clipping
 
 
 SCORINGS = ("plain", "sampled")
+# Prompts per update.
+_PUBLISHED_PROMPTS = 16
 
 _POSITIVE = (
     "num_iterations",
@@ -40,55 +45,42 @@ _NOT_NEGATIVE = (
     "num_rollout_images",
 )
 
-# Options of the parent that mean nothing here, or that nobody has tried here, and why.
-_TEXT = "StyleVAR generates images, not text. Leave it out."
-_FIXED_LENGTH = "Every image has the same number of tokens. Leave it out."
-_LOSS = "The loss is the clipped surrogate per token, weighted by scale. Leave it out."
-_UNSUPPORTED = {
-    "use_vllm": "vLLM does not know StyleVAR. Leave it out: rollouts are batched here.",
-    "use_transformers_continuous_batching": "Rollouts are batched here. Leave it out.",
-    "use_transformers_paged": "Rollouts are batched here. Leave it out.",
-    "transformers_continuous_batching_config": "Rollouts are batched here. Leave it out.",
-    "cache_implementation": "StyleVAR brings its own cache. Leave it out.",
-    "generation_kwargs": "Pass `temperature`, `top_k` and `top_p` instead.",
-    "min_p": "Pass `top_k` and `top_p` instead.",
-    "repetition_penalty": _TEXT,
-    "chat_template_kwargs": _TEXT,
-    "max_tool_calling_iterations": _TEXT,
-    "log_multimodal": "Rollouts are logged with `num_rollout_images`. Leave it out.",
-    "log_unique_prompts": "Rollouts are logged with `num_rollout_images`. Leave it out.",
-    "log_completions_hub_repo": "Rollouts are logged to `output_dir/rollouts`. Leave it out.",
-    "num_completions_to_print": "Rollouts are images; see `num_rollout_images`. Leave it out.",
-    "max_completion_length": _FIXED_LENGTH,
-    "mask_truncated_completions": _FIXED_LENGTH,
-    "pad_to_multiple_of": _FIXED_LENGTH,
-    "loss_type": _LOSS,
-    "importance_sampling_level": _LOSS,
-    "top_entropy_quantile": _LOSS,
-    "off_policy_mask_threshold": _LOSS,
-    "use_adaptive_entropy": "Pass a constant `entropy_coef` instead.",
-    "multi_objective_aggregation": "Rewards are weighted and added up, then made advantages. Leave it out.",
-    "router_aux_loss_coef": "StyleVAR has no experts. Leave it out.",
-    "sync_ref_model": "Pass `iterative_reference=True` instead.",
-    "cast_lm_head_to_fp32": "The head runs in float32 anyway. Leave it out.",
-    "use_liger_kernel": "Liger's kernels do not fit StyleVAR. Leave it out.",
-    "parallelism_config": "Use DDP instead.",
-    "trust_remote_code": "StyleVAR is loaded by this package. Leave it out.",
-    "disable_dropout": "Nothing is dropped at random here anyway. Leave it out.",
-    "log_completions": "Rollouts are logged with `num_rollout_images`. Leave it out.",
-    "remove_unused_columns": "Rewards are told of all columns. Leave it out.",
-    "label_smoothing_factor": "There are no labels. Leave it out.",
-    "neftune_noise_alpha": _TEXT,
-}
-# Whole families of such options, by how their names begin.
-_UNSUPPORTED_FAMILIES = {
-    "vllm_": _UNSUPPORTED["use_vllm"],
-    "sapo_": _LOSS,
-    "vespo_": _LOSS,
-    "ref_model_": _UNSUPPORTED["sync_ref_model"],
-    "entropy_coef_": _UNSUPPORTED["use_adaptive_entropy"],
-    "entropy_target": _UNSUPPORTED["use_adaptive_entropy"],
-}
+# Options that `trl.GRPOConfig` adds and this trainer reads. The others are about text, its lengths or its engines.
+_READ = (
+    "beta",
+    "delta",
+    "ds3_gather_for_generation",
+    "entropy_coef",
+    "epsilon",
+    "epsilon_high",
+    "generation_batch_size",
+    "model_init_kwargs",
+    "num_generations",
+    "num_generations_eval",
+    "num_iterations",
+    "reward_weights",
+    "scale_rewards",
+    "shuffle_dataset",
+    "steps_per_generation",
+    "temperature",
+    "top_k",
+    "top_p",
+    "use_bias_correction_kl",
+)
+# Options of `TrainingArguments` that do not apply either: rewards are told of all columns, and there are no labels.
+_NOT_OF_TRAINING = (
+    "label_smoothing_factor",
+    "neftune_noise_alpha",
+    "parallelism_config",
+    "remove_unused_columns",
+    "use_liger_kernel",
+)
+
+
+def refused_options() -> list[str]:
+    """Options of the parents that must be left at their defaults, for nothing here reads them."""
+    read = {*_READ, *(option.name for option in fields(TrainingArguments))} - set(_NOT_OF_TRAINING)
+    return [option.name for option in fields(GRPOConfig) if option.name not in read]
 
 
 @dataclass
@@ -113,15 +105,26 @@ class StyleVARGRPOConfig(GRPOConfig):
     r"""
     Options of [`StyleVARGRPOTrainer`]: those of `trl.GRPOConfig` that make sense for images, and these.
 
-    The defaults are the published recipe (arXiv 2604.21052, reinforcement stage): one prompt of 16 rollouts per
-    update, sampled with top-k 900 and top-p 0.96, learning rate 1e-5 without schedule, clipping at 0.2, KL coefficient
-    0.1, float32. An option of the parent that cannot work here is refused by name.
+    The defaults are the published recipe. The paper (arXiv 2604.21052, reinforcement stage) gives 16 rollouts per
+    prompt, learning rate 1e-5, clipping at 0.2, a KL coefficient of 0.1 and PANW with gamma 0.7; its README a batch of
+    16 prompts per update; its code top-k 900 and top-p 0.96, AdamW with betas (0.9, 0.95) and weight decay 0.01
+    without a schedule, gradients clipped to norm 1, a floor of 1e-2 under the standard deviation of a prompt's
+    rewards, a KL limit of 5 per rollout, and float32. What differs on purpose: the KL estimate has the ratio of
+    reference to policy in its exponent (the code has its inverse, which is no estimate of this KL), rollouts are drawn
+    by the distribution that is scored (the code's cache counts the newest scale twice), and a rollout beyond the KL
+    limit is left out alone. An option of the parent that cannot work here is refused by name.
 
     The probability ratio of a generation's first update is exactly 1. Where `steps_per_generation` does not divide
     `gradient_accumulation_steps`, it is 1 up to rounding: the old scores of all its rows are taken at once, in other
     batches than those of the updates.
 
     Args:
+        per_device_train_batch_size (`int`, *optional*, defaults to 16):
+            Rollouts per process and pass.
+        gradient_accumulation_steps (`int`, *optional*):
+            Passes per update. By default all that make 16 prompts of `num_generations` rollouts, those of all
+            processes; the prompts of one generation where `steps_per_generation` or `generation_batch_size` is given;
+            and fewer where the data has fewer prompts.
         token_weighting (`str`, *optional*, defaults to `"panw"`):
             Weights of the tokens of an image, which add up to 1: `"panw"`, proportional to `(h_k w_k)^-panw_gamma` at
             scale `k` (per-action normalisation, arXiv 2601.02256); `"equal-per-scale"`, the same share for each scale
@@ -137,8 +140,9 @@ class StyleVARGRPOConfig(GRPOConfig):
             Images that a process generates at once. By default as many as fit half of the memory that is free.
         style_strength (`float`, *optional*, defaults to 0.0):
             Of all rollouts, in [-1, 1].
-        advantage_std_floor (`float`, *optional*, defaults to 0.0):
-            A smaller standard deviation of a prompt's rewards counts as this one; in units of the reward.
+        advantage_std_floor (`float`, *optional*, defaults to 0.01):
+            A smaller standard deviation of a prompt's rewards counts as this one; in units of the reward. 0 suits
+            rewards that differ by less.
         advantage_clip (`float`, *optional*):
             Largest absolute value of an advantage.
         kl_limit (`float`, *optional*, defaults to 5.0):
@@ -189,7 +193,12 @@ class StyleVARGRPOConfig(GRPOConfig):
     weight_decay: float = field(default=0.01, metadata={"help": "Weight decay."})
     adam_beta2: float = field(default=0.95, metadata={"help": "Second moment's decay."})
     per_device_train_batch_size: int = field(default=16, metadata={"help": "Rollouts per process and pass."})
-    per_device_eval_batch_size: int = field(default=16, metadata={"help": "Rollouts per process in evaluation."})
+    gradient_accumulation_steps: int | None = field(
+        default=None, metadata={"help": "Passes per update. Default: 16 prompts, or fewer for small data."}
+    )
+    per_device_eval_batch_size: int | None = field(
+        default=None, metadata={"help": "Rollouts per process in evaluation. Default: those of a prompt."}
+    )
     num_generations: int | None = field(default=16, metadata={"help": "Rollouts of each prompt, G."})
     temperature: float = field(default=1.0, metadata={"help": "Divides the logits before the filters."})
     top_k: int = field(default=900, metadata={"help": "Sample from so many most likely codes; 0: all."})
@@ -212,7 +221,7 @@ class StyleVARGRPOConfig(GRPOConfig):
     head_chunk_size: int = field(default=1024, metadata={"help": "Tokens whose logits exist at once."})
     rollout_batch_size: int | None = field(default=None, metadata={"help": "Images made at once; None: by memory."})
     style_strength: float = field(default=0.0, metadata={"help": "Of all rollouts, in [-1, 1]."})
-    advantage_std_floor: float = field(default=0.0, metadata={"help": "Smallest standard deviation of rewards."})
+    advantage_std_floor: float = field(default=1e-2, metadata={"help": "Smallest standard deviation of rewards."})
     advantage_clip: float | None = field(default=None, metadata={"help": "Largest absolute advantage."})
     kl_limit: float = field(default=5.0, metadata={"help": "Leave out rollouts with a larger KL; 0: keep all."})
     max_failed_updates: int = field(default=10, metadata={"help": "Stop after so many updates without a rollout."})
@@ -239,8 +248,42 @@ class StyleVARGRPOConfig(GRPOConfig):
         self._check_ranges()
         if self.bf16 and not torch.accelerator.is_available():
             self.use_cpu = True  # without it, `TrainingArguments` refuses bfloat16 where there is no accelerator
+        if self.per_device_eval_batch_size is None:
+            self.per_device_eval_batch_size = self.num_generations_eval or self.num_generations
+        self._accumulates_by_data = self.gradient_accumulation_steps is None
+        if self._accumulates_by_data:
+            self.gradient_accumulation_steps = self._passes(_PUBLISHED_PROMPTS)
         super().__post_init__()
         self._check_middle_return()
+
+    def _passes(self, num_prompts: int) -> int:
+        """How many passes make a generation, or as many whole prompts as there shall be, and are."""
+        rollouts_per_pass = self.per_device_train_batch_size * num_processes()
+        if self.steps_per_generation is not None:
+            return self.steps_per_generation
+        if self.generation_batch_size is not None:
+            return max(1, self.generation_batch_size // rollouts_per_pass)
+        passes = passes_per_update(num_prompts * self.num_generations, rollouts_per_pass)
+        whole = [n for n in range(1, passes + 1) if n * rollouts_per_pass % self.num_generations == 0]
+        return whole[-1] if whole else passes
+
+    def fit_to(self, num_prompts: int) -> "StyleVARGRPOConfig":
+        """
+        The options with updates of at most so many prompts, where `gradient_accumulation_steps` was left out.
+
+        Args:
+            num_prompts (`int`):
+                Rows of the training set.
+        """
+        default = self.steps_per_generation == self.gradient_accumulation_steps
+        if not (self._accumulates_by_data and default and num_prompts < _PUBLISHED_PROMPTS):
+            return self
+        fitted = copy.copy(self)
+        fitted.steps_per_generation = fitted.generation_batch_size = None
+        passes = fitted._passes(max(1, num_prompts))
+        fitted.gradient_accumulation_steps = fitted.steps_per_generation = passes
+        fitted.generation_batch_size = self.per_device_train_batch_size * num_processes() * passes
+        return fitted
 
     def to_dict(self) -> dict[str, Any]:
         return {**super().to_dict(), "mask_column": self._mask_name}
@@ -255,15 +298,12 @@ class StyleVARGRPOConfig(GRPOConfig):
         return f"{mask.__module__}:{mask.__qualname__}" if inspect.isroutine(mask) else mask and str(mask)
 
     def _check_unsupported(self):
-        for option in fields(type(self)):
-            families = (mend for start, mend in _UNSUPPORTED_FAMILIES.items() if option.name.startswith(start))
-            mend = _UNSUPPORTED.get(option.name) or next(families, None)
-            if mend is None:
-                continue
+        for name in refused_options():
+            option = self.__dataclass_fields__[name]
             default = option.default if option.default is not MISSING else option.default_factory()
-            value = getattr(self, option.name)
-            if value != default:
-                raise invalid(option.name, f"left at {default!r}", value, mend)
+            if getattr(self, option.name) != default:
+                mend = "It does not apply to pictures that StyleVAR draws in batches, scale by scale. Leave it out."
+                raise invalid(option.name, f"left at {default!r}", getattr(self, option.name), mend)
 
     def _check_middle_return(self):
         passes = self.steps_per_generation * self.num_iterations
@@ -305,4 +345,4 @@ class StyleVARGRPOConfig(GRPOConfig):
             raise invalid("reference_gain", "positive with `iterative_reference`", self.reference_gain, mend)
 
 
-__all__ = ["SCORINGS", "StyleVARGRPOConfig", "StyleVARRewardArguments"]
+__all__ = ["SCORINGS", "StyleVARGRPOConfig", "StyleVARRewardArguments", "refused_options"]

@@ -159,6 +159,8 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
         if not isinstance(args, StyleVARGRPOConfig):
             mend = "It takes the options of `trl.GRPOConfig`, with the defaults of StyleVAR."
             raise invalid("args", "a StyleVARGRPOConfig", type(args).__name__, mend)
+        if isinstance(train_dataset, datasets.Dataset):
+            args = args.fit_to(len(train_dataset))
         self.reward_funcs, self.reward_func_names = load_rewards(reward_funcs)
         self.reward_weights = check_reward_weights(args, self.reward_func_names)
         self._mask = load_mask(args.mask_column)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of supervised fine-tuning."""
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,11 +10,16 @@ import torch
 from transformers import TrainingArguments
 
 from ..._common.errors import invalid
+from ..common.batches import num_processes, passes_per_update, rows_per_update
 
 
 ENCODER_BATCH_NORM_MODES = ("frozen", "train")
 # The learning rate schedules on which the drop acts.
 _CONSTANT_SCHEDULES = ("constant", "constant_with_warmup")
+# What follows from the data where it is left out.
+_BY_DATA = ("per_device_train_batch_size", "gradient_accumulation_steps", "augmentation")
+# Triplets of an update as published, and of a pass on one device.
+_PUBLISHED_BATCH, _ROWS_PER_PASS = 128, 16
 
 
 @dataclass
@@ -21,12 +27,18 @@ class StyleVARSFTConfig(TrainingArguments):
     r"""
     Options of [`StyleVARSFTTrainer`]: those of `transformers.TrainingArguments`, and these.
 
-    The defaults are the published recipe (arXiv 2604.21052): AdamW with betas (0.9, 0.95) and weight decay 0.05 on the
-    matrices alone, 10 epochs of 128 triplets per step (16 per device times 8 accumulated on one device: adapt both to
-    your machines), learning rate 5e-4 and from the seventh epoch on 1e-4, gradients clipped to norm 1. Drop path,
-    label smoothing and alpha jitter are properties of the model: see [`StyleVARConfig`].
+    The defaults are the published recipe. The paper (arXiv 2604.21052, supervised stage) has 10 epochs of 128 triplets
+    per step, and learning rate 5e-4, from the seventh epoch on 1e-4; its code multiplies the rate by batch / 256, so
+    that 5e-4 is 2.5e-4 at 128 triplets, clips gradients to norm 2, and trains with AdamW, betas (0.9, 0.95), weight
+    decay 0.05 on matrices alone; its README names rotation and brightness of the content and crops of the style as
+    augmentation, without magnitudes. Drop path, label smoothing and alpha jitter are properties of the model: see
+    [`StyleVARConfig`].
 
     Args:
+        per_device_train_batch_size, gradient_accumulation_steps (`int`, *optional*):
+            By default 128 triplets per update, those of all processes, in passes of 16. Of fewer than 4096 rows, as
+            many as give an epoch 32 updates, in powers of two and at least 4: a few images of one's own would
+            otherwise be learned in a handful of steps. If one of the two is given, the other follows it.
         model_init_kwargs (`dict` or JSON, *optional*):
             For `from_pretrained`, where the trainer is given a folder or Hub id: `revision`, `dtype` (by default
             float32), `drop_path_rate` and so on.
@@ -42,8 +54,9 @@ class StyleVARSFTConfig(TrainingArguments):
             own; needed for ResNets that start from random weights.
         freeze_encoders (`bool`, *optional*, defaults to `False`):
             Do not train the ResNets at all; their BatchNorm is frozen, too.
-        augmentation (`bool`, *optional*, defaults to `False`):
-            Change contents and styles of training at random, anew in each epoch. Excludes cached tokens.
+        augmentation (`bool`, *optional*):
+            Change contents and styles of training at random, anew in each epoch. By default it is on, as published,
+            unless codes are cached, which it excludes.
         rotation_degrees, brightness (`float`, *optional*, defaults to 10.0 and 0.2), style_crop_scale (`list[float]`,
         *optional*, defaults to `[0.6, 1.0]`), rotate_target (`bool`, *optional*, defaults to `False`),
         pair_crop_scale (`list[float]`, *optional*, defaults to `[1.0, 1.0]`), flip (`bool`, *optional*, defaults to
@@ -85,11 +98,16 @@ class StyleVARSFTConfig(TrainingArguments):
     _VALID_DICT_FIELDS = TrainingArguments._VALID_DICT_FIELDS + ["model_init_kwargs"]
 
     output_dir: str | None = field(default="stylevar-sft", metadata={"help": "Folder of checkpoints and samples."})
-    per_device_train_batch_size: int = field(default=16, metadata={"help": "Triplets per process and pass."})
-    gradient_accumulation_steps: int = field(default=8, metadata={"help": "Passes per optimizer step."})
+    per_device_train_batch_size: int | None = field(
+        default=None, metadata={"help": "Triplets per process and pass. Default: 16, or fewer for small data."}
+    )
+    gradient_accumulation_steps: int | None = field(
+        default=None, metadata={"help": "Passes per update. Default: 128 triplets, or fewer for small data."}
+    )
     per_device_eval_batch_size: int = field(default=16, metadata={"help": "Triplets per process in evaluation."})
     num_train_epochs: float = field(default=10.0, metadata={"help": "Passes over the data."})
-    learning_rate: float = field(default=5e-4, metadata={"help": "Learning rate before the drop."})
+    learning_rate: float = field(default=2.5e-4, metadata={"help": "Learning rate before the drop."})
+    max_grad_norm: float = field(default=2.0, metadata={"help": "Norm that gradients are clipped to."})
     lr_scheduler_type: str = field(default="constant_with_warmup", metadata={"help": "Learning rate schedule."})
     weight_decay: float = field(default=0.05, metadata={"help": "Weight decay of the matrices."})
     adam_beta2: float = field(default=0.95, metadata={"help": "Second moment's decay."})
@@ -105,7 +123,9 @@ class StyleVARSFTConfig(TrainingArguments):
     learning_rate_drop_factor: float = field(default=0.2, metadata={"help": "Factor on the rate after the drop."})
     encoder_batch_norm: str = field(default="frozen", metadata={"help": "BatchNorm of the ResNets: frozen or train."})
     freeze_encoders: bool = field(default=False, metadata={"help": "Do not train the ResNets."})
-    augmentation: bool = field(default=False, metadata={"help": "Augment contents and styles; excludes the cache."})
+    augmentation: bool | None = field(
+        default=None, metadata={"help": "Augment contents and styles. Default: unless codes are cached."}
+    )
     rotation_degrees: float = field(default=10.0, metadata={"help": "Largest rotation of the content, in degrees."})
     brightness: float = field(default=0.2, metadata={"help": "Largest change of the content's brightness."})
     style_crop_scale: list[float] = field(
@@ -132,6 +152,9 @@ class StyleVARSFTConfig(TrainingArguments):
 
     def __post_init__(self):
         self._check_ranges()
+        self._left_out = [name for name in _BY_DATA if getattr(self, name) is None]
+        if self.augmentation is None:
+            self.augmentation = self.token_cache_dir is None
         if self.augmentation and self.token_cache_dir is not None:
             mend = "Cached codes are those of the images as they are; choose one of the two."
             raise invalid("token_cache_dir", "None with `augmentation`", repr(self.token_cache_dir), mend)
@@ -144,7 +167,34 @@ class StyleVARSFTConfig(TrainingArguments):
         if self.accelerator_config is None:
             # Each process reads a stream by itself: ids are text, which cannot be handed on as tensors.
             self.accelerator_config = {"dispatch_batches": False}
+        self._set_batch(_PUBLISHED_BATCH)
         super().__post_init__()
+
+    def _set_batch(self, rows: int) -> None:
+        """Passes of at most 16 rows per process that make `rows`, where neither of the two sizes was given."""
+        processes = num_processes()
+        if "per_device_train_batch_size" in self._left_out:
+            passes = 1 if "gradient_accumulation_steps" in self._left_out else self.gradient_accumulation_steps
+            self.per_device_train_batch_size = max(1, min(_ROWS_PER_PASS, rows // (passes * processes)))
+        if "gradient_accumulation_steps" in self._left_out:
+            self.gradient_accumulation_steps = passes_per_update(rows, self.per_device_train_batch_size * processes)
+
+    def fit_to(self, num_rows: int | None, has_codes: bool) -> "StyleVARSFTConfig":
+        """
+        The options as they suit this data, where they were left out.
+
+        Args:
+            num_rows (`int`, *optional*):
+                Rows of the training set; `None` of a stream.
+            has_codes (`bool`):
+                Whether it comes with cached codes, which are not augmented.
+        """
+        fitted = copy.copy(self)
+        if num_rows is not None:
+            fitted._set_batch(rows_per_update(_PUBLISHED_BATCH, num_rows))
+        if has_codes and "augmentation" in self._left_out:
+            fitted.augmentation = False
+        return fitted
 
     def _check_ranges(self):
         if self.encoder_batch_norm not in ENCODER_BATCH_NORM_MODES:

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 from transformers.trainer_pt_utils import get_parameter_names
-from transformers.trainer_utils import EvalLoopOutput, TrainOutput
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput, has_length
 from transformers.utils import ADAPTER_CONFIG_NAME, logging
 
 from ..._common.errors import invalid
@@ -30,6 +30,7 @@ from ...data.collator import CODE_COLUMNS, StyleVARTripletCollator
 from ...data.mixing import CurriculumDataset, EpochCallback, with_index
 from ...image_processing_stylevar import StyleVARImageProcessor
 from ...modeling_stylevar import StyleVARForConditionalGeneration
+from ..common.batches import warn_of_short_epoch
 from ..common.callbacks import FiniteLossGuard, SampleGridCallback, ScaleMeter, first_rows, untouched_randomness
 from ..common.checkpointing import AtomicCheckpointMixin, check_best_metric, find_resumption
 from ..common.distribution import autocast_under_fsdp
@@ -122,6 +123,10 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         if not isinstance(args, StyleVARSFTConfig):
             mend = "It takes the options of `TrainingArguments`, with the defaults of StyleVAR."
             raise invalid("args", "a StyleVARSFTConfig", type(args).__name__, mend)
+        present = getattr(getattr(train_dataset, "rows", train_dataset), "column_names", None) or ()
+        num_rows = len(train_dataset) if train_dataset is not None and has_length(train_dataset) else None
+        args = args.fit_to(num_rows, has_codes=any(column in present for column in CODE_COLUMNS))
+        warn_of_short_epoch(train_dataset, args)
         model, processing_class = resolve_model(model, processing_class, args.model_init_kwargs)
         core = core_model(model)
         check_model(model, core, peft_config)
