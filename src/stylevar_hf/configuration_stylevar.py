@@ -35,9 +35,9 @@ RESNET18 = {
 }
 
 
-def _require(condition: bool, name: str, rule: str, value: object, mend: str) -> None:
+def _require(condition: bool, name: str, rule: str, value: object, hint: str) -> None:
     if not condition:
-        raise ValueError(f"`{name}` must be {rule}, but got {value!r}. {mend}")
+        raise ValueError(f"`{name}` must be {rule}, but got {value!r}. {hint}")
 
 
 def _checked(built: Any) -> Any:

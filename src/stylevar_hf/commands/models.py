@@ -76,9 +76,9 @@ def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") 
         place = None if device == "auto" else device
         return StyleVARPipeline(model=network, image_processor=image_processor, device=place)
     except torch.OutOfMemoryError as error:
-        mend = "Take --dtype bfloat16 or --device cpu."
+        hint = "Take --dtype bfloat16 or --device cpu."
         raise ValueError(
-            f"`--device` must have room for the model, but got {device!r}, which is full. {mend}"
+            f"`--device` must have room for the model, but got {device!r}, which is full. {hint}"
         ) from error
 
 

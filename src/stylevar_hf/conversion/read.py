@@ -407,8 +407,8 @@ def check_output_dir(output_dir: str | os.PathLike, overwrite: bool, sources: It
     """
     output_dir = Path(output_dir).expanduser()
 
-    def refuse(rule: str, mend: str) -> None:
-        raise ValueError(f"`output_dir` must be {rule}, but got {output_dir}. {mend}")
+    def refuse(rule: str, hint: str) -> None:
+        raise ValueError(f"`output_dir` must be {rule}, but got {output_dir}. {hint}")
 
     if output_dir.exists() and not output_dir.is_dir():
         refuse("a folder", "There is a file of that name.")

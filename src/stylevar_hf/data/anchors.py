@@ -87,8 +87,8 @@ class StrengthAnchors:
                 if row.get(place) is None:
                     continue
                 if row.get(other) is None:
-                    mend = "Cache the codes of all images of a triplet, or of none."
-                    raise invalid("row", f"with {other} beside {place}", "a row without it", mend)
+                    hint = "Cache the codes of all images of a triplet, or of none."
+                    raise invalid("row", f"with {other} beside {place}", "a row without it", hint)
                 changed[place] = row[other]
         return changed
 

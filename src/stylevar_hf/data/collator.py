@@ -96,8 +96,8 @@ class StyleVARTripletCollator:
             check_columns(filled, ("content", "style"))
         if self.augmentation is not None:
             if codes := [column for column in CODE_COLUMNS if column in present]:
-                mend = "Leave out `augmentation`, or the cached codes."
-                raise invalid("augmentation", "None for rows with cached codes", ", ".join(codes), mend)
+                hint = "Leave out `augmentation`, or the cached codes."
+                raise invalid("augmentation", "None for rows with cached codes", ", ".join(codes), hint)
             rows = [self.augmentation(row, self.augmentation.generator(*self._key(row))) for row in rows]
         batch = {}
         if self.anchors is not None:
@@ -136,8 +136,8 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         has = [row.get(column) is not None for row in rows]
         if any(has) and not all(has):
             value = f"only {sum(has)} of {len(has)} rows with one"
-            mend = "Do not mix data with and without it; `mix_datasets` refuses such mixtures."
-            raise invalid(column, "present in all rows of a batch or in none", value, mend)
+            hint = "Do not mix data with and without it; `mix_datasets` refuses such mixtures."
+            raise invalid(column, "present in all rows of a batch or in none", value, hint)
         if all(has):
             columns.append(column)
     return columns
@@ -146,12 +146,12 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def _codes(rows: Sequence[Mapping[str, Any]], column: str) -> torch.Tensor:
     codes = [np.asarray(row[column], dtype=np.int64).reshape(-1) for row in rows]
     if len({len(code) for code in codes}) > 1:
-        mend = "They come from different tokenizers: make the cache again."
-        raise invalid(column, "of one length", sorted({len(code) for code in codes}), mend)
+        hint = "They come from different tokenizers: make the cache again."
+        raise invalid(column, "of one length", sorted({len(code) for code in codes}), hint)
     codes = np.stack(codes)
     if codes.min() < 0:
-        mend = "Make the cache again; -100 stands for codes that are missing, which no image has."
-        raise invalid(column, "indices into a codebook, 0 or more", codes.min(), mend)
+        hint = "Make the cache again; -100 stands for codes that are missing, which no image has."
+        raise invalid(column, "indices into a codebook, 0 or more", codes.min(), hint)
     return torch.from_numpy(codes)
 
 

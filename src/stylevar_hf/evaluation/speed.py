@@ -160,9 +160,9 @@ class Published:
         try:
             import torchvision
         except ImportError as error:
-            mend = "Run `pip install torchvision`; the published code builds its ResNets with it."
+            hint = "Run `pip install torchvision`; the published code builds its ResNets with it."
             raise ValueError(
-                f"`--published-code` must be able to import torchvision, but got: {error}. {mend}"
+                f"`--published-code` must be able to import torchvision, but got: {error}. {hint}"
             ) from None
 
         resnet18, resets = torchvision.models.resnet18, {}

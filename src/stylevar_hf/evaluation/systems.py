@@ -115,7 +115,7 @@ def parse_strengths(text: str) -> tuple[float, tuple[float, ...]]:
     Raises:
         ValueError: If it is neither.
     """
-    rule, mend = "a number in [-1, 1], or LOW:HIGH:COUNT", "Try -1:1:5."
+    rule, hint = "a number in [-1, 1], or LOW:HIGH:COUNT", "Try -1:1:5."
     try:
         numbers = [float(part) for part in text.split(":")]
     except ValueError:
@@ -126,7 +126,7 @@ def parse_strengths(text: str) -> tuple[float, tuple[float, ...]]:
         low, high, count = numbers[0], numbers[1], int(numbers[2])
         step = (high - low) / (count - 1)
         return 0.0, tuple(round(low + step * k, 6) for k in range(count))
-    raise invalid("style_strength", rule, repr(text), mend)
+    raise invalid("style_strength", rule, repr(text), hint)
 
 
 __all__ = ["BASELINE_NAMES", "System", "list_systems", "name_models", "parse_strengths"]

@@ -194,7 +194,7 @@ def _card(checkpoint: CheckpointFolder, publication: Publication) -> tuple[Model
     except Exception as error:  # whatever the YAML parser and huggingface_hub raise for a broken head
         reason = " ".join(str(error).split())
         problem = f"{path} ({reason})"
-        raise invalid("folder", "a checkpoint with a valid README.md", problem, "Mend its head.") from error
+        raise invalid("folder", "a checkpoint with a valid README.md", problem, "Fix its head.") from error
     if results:
         card = with_results(card, results)
     for name in ("license", "license_name", "license_link"):

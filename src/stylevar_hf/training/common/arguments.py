@@ -137,8 +137,8 @@ def load_model(
     """
     for name in ("load_in_4bit", "load_in_8bit"):
         if getattr(model_args, name):
-            mend = "Weights are not quantised here; `--bf16` saves memory and time."
-            raise invalid(name, "left out", True, mend)
+            hint = "Weights are not quantised here; `--bf16` saves memory and time."
+            raise invalid(name, "left out", True, hint)
     if style_args.from_scratch == (model_args.model_name_or_path is not None):
         found = "both" if style_args.from_scratch else "neither"
         raise ValueError(

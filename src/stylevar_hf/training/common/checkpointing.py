@@ -147,8 +147,8 @@ def check_best_metric(evaluation: Any, args: TrainingArguments) -> None:
     metric = args.metric_for_best_model.removeprefix("eval_")
     if not metric.startswith(tuple(f"{name}_" for name in evaluation)):
         rule = f"that of one of the evaluation sets, such as {' or '.join(f'eval_{name}_loss' for name in evaluation)}"
-        mend = "The best checkpoint is chosen by one of them."
-        raise invalid("metric_for_best_model", rule, args.metric_for_best_model, mend)
+        hint = "The best checkpoint is chosen by one of them."
+        raise invalid("metric_for_best_model", rule, args.metric_for_best_model, hint)
 
 
 def _is_full(error: BaseException | None) -> bool:

@@ -258,8 +258,8 @@ def _load_unpaired(place: str, args: TripletDataArguments, require_target: bool)
     if not (contents and comma and styles):
         raise invalid("dataset", "unpaired:CONTENTS,STYLES, two folders", f"unpaired:{place}", "Name both.")
     if require_target:
-        mend = "They have no targets: train on them by rewards (`stylevar grpo`), or make targets first."
-        raise invalid("dataset", "triplets with targets", f"unpaired:{place}", mend)
+        hint = "They have no targets: train on them by rewards (`stylevar grpo`), or make targets first."
+        raise invalid("dataset", "triplets with targets", f"unpaired:{place}", hint)
     pairs = load_unpaired(contents, styles)
     split = {"validation_fraction": args.validation_fraction, "seed": args.split_seed}
     train, validation = (split_by_content(pairs, name, **split) for name in ("train", "validation"))

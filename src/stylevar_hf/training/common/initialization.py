@@ -127,12 +127,12 @@ def load_pretrained(name_or_path: str | os.PathLike, **options: Any) -> StyleVAR
     with suppress(OSError):  # an adapter has none
         config, _ = StyleVARConfig.get_config_dict(place, **_among(options))
     if (kind := config.get("model_type", StyleVARConfig.model_type)) != StyleVARConfig.model_type:
-        mend = "A tokenizer makes a new model: see `create_model`, or `--from_scratch --vq_model`."
-        raise invalid("model", rule, f"{place!r} of type {kind}", mend)
+        hint = "A tokenizer makes a new model: see `create_model`, or `--from_scratch --vq_model`."
+        raise invalid("model", rule, f"{place!r} of type {kind}", hint)
     model, report = StyleVARForConditionalGeneration.from_pretrained(place, output_loading_info=True, **options)
     if missing := sorted(report["missing_keys"]):
-        mend = "Copy or convert it again."
-        raise invalid("model", rule, f"{place!r}, which lacks {len(missing)} tensors such as {missing[0]}", mend)
+        hint = "Copy or convert it again."
+        raise invalid("model", rule, f"{place!r}, which lacks {len(missing)} tensors such as {missing[0]}", hint)
     return model
 
 
@@ -161,8 +161,8 @@ def resolve_model(
     """
     if not isinstance(model, str | os.PathLike):
         if options is not None:
-            mend = "They are for a folder or Hub id that is loaded here."
-            raise invalid("model_init_kwargs", "None for a model that is loaded", options, mend)
+            hint = "They are for a folder or Hub id that is loaded here."
+            raise invalid("model_init_kwargs", "None for a model that is loaded", options, hint)
         return model, processing_class
     place, options = find_checkpoint(os.fspath(model)), {"dtype": "float32", **(options or {})}
     model = load_pretrained(place, **options)
@@ -178,8 +178,8 @@ def check_model(model: nn.Module, core: nn.Module, peft_config: "PeftConfig | No
         rule = "a StyleVARForConditionalGeneration, or its folder or Hub id"
         raise invalid("model", rule, type(core).__name__, "A tokenizer is trained by `StyleVARVQTrainer`.")
     if peft_config is not None and hasattr(model, "peft_config"):
-        mend = "Leave out `peft_config`, or merge the first adapter with `merge_and_unload()`."
-        raise invalid("peft_config", "None for a model that has an adapter", type(peft_config).__name__, mend)
+        hint = "Leave out `peft_config`, or merge the first adapter with `merge_and_unload()`."
+        raise invalid("peft_config", "None for a model that has an adapter", type(peft_config).__name__, hint)
 
 
 def load_tokenizer(name_or_path: str | os.PathLike, patch_nums: Sequence[int] | None = None) -> StyleVARVQModel:
@@ -203,8 +203,8 @@ def load_tokenizer(name_or_path: str | os.PathLike, patch_nums: Sequence[int] | 
     elif isinstance(config, StyleVARVQConfig):
         tokenizer = StyleVARVQModel.from_pretrained(place, dtype=torch.float32)
     else:
-        mend = "Train one with `stylevar vq`."
-        raise invalid("vq_model", "a tokenizer or a StyleVAR model", f"{place!r} of type {config.model_type}", mend)
+        hint = "Train one with `stylevar vq`."
+        raise invalid("vq_model", "a tokenizer or a StyleVAR model", f"{place!r} of type {config.model_type}", hint)
     if patch_nums is not None and tuple(patch_nums) != tokenizer.config.patch_nums:
         changed = StyleVARVQModel(StyleVARVQConfig(**{**tokenizer.config.to_dict(), "patch_nums": tuple(patch_nums)}))
         changed.load_state_dict(tokenizer.state_dict())

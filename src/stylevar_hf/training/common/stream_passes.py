@@ -58,8 +58,8 @@ class StreamPassesMixin:
         if self._updates_in_pass == 0:
             rows = self.get_total_train_batch_size(self.args)
             rule = f"of enough rows for an update ({rows}, a share on each process)"
-            mend = "Lower `gradient_accumulation_steps` or `per_device_train_batch_size`."
-            raise invalid("train_dataset", rule, "a stream that ends before", mend)
+            hint = "Lower `gradient_accumulation_steps` or `per_device_train_batch_size`."
+            raise invalid("train_dataset", rule, "a stream that ends before", hint)
         epoch_iterator.close()  # where another process was first, its workers still read
         self._ended_pass, self._updates_in_pass = epoch_iterator, 0
         self._pass += 1

@@ -24,10 +24,10 @@ def unwrap(model: nn.Module) -> nn.Module:
     return extract_model_from_parallel(model, keep_torch_compile=False)
 
 
-def check_option(name: str, holds: bool, rule: str, value: object, mend: str) -> None:
+def check_option(name: str, holds: bool, rule: str, value: object, hint: str) -> None:
     """Raise a `ValueError` unless it holds."""
     if not holds:
-        raise ValueError(f"`{name}` must be {rule}, but got {value!r}. {mend}")
+        raise ValueError(f"`{name}` must be {rule}, but got {value!r}. {hint}")
 
 
 def check_adapter(model: "PeftModel") -> None:
@@ -36,27 +36,27 @@ def check_adapter(model: "PeftModel") -> None:
     from peft.tuners.lora import Conv2d, Embedding, Linear
     from peft.utils.other import AuxiliaryTrainingWrapper
 
-    mend = "Use a plain `LoraConfig`: anything else cannot be switched off or merged exactly."
+    hint = "Use a plain `LoraConfig`: anything else cannot be switched off or merged exactly."
     active = model.active_adapters
-    check_option("model", len(active) == 1, "a model with one active adapter", active, mend)
+    check_option("model", len(active) == 1, "a model with one active adapter", active, hint)
     config = model.active_peft_config
-    check_option("peft_config", isinstance(config, LoraConfig), "a `LoraConfig`", type(config).__name__, mend)
-    check_option("bias", config.bias == "none", "'none', for the reference keeps its biases", config.bias, mend)
+    check_option("peft_config", isinstance(config, LoraConfig), "a `LoraConfig`", type(config).__name__, hint)
+    check_option("bias", config.bias == "none", "'none', for the reference keeps its biases", config.bias, hint)
     # The others (PiSSA, OLoRA, ...) change the base when they start: without the adapter it is another policy.
     starts = (True, False, "gaussian", "orthogonal", "eva")
     start = config.init_lora_weights
-    check_option("init_lora_weights", start in starts, f"one of {starts}, which keep the base", start, mend)
+    check_option("init_lora_weights", start in starts, f"one of {starts}, which keep the base", start, hint)
     whole = [name for name, module in model.named_modules() if isinstance(module, AuxiliaryTrainingWrapper)]
-    check_option("modules_to_save", not whole, "empty, for the adapter alone is trained", whole[:1], mend)
+    check_option("modules_to_save", not whole, "empty, for the adapter alone is trained", whole[:1], hint)
     layers = list(lora_layers(model))
-    check_option("target_modules", bool(layers), "names of layers of the model", config.target_modules, mend)
+    check_option("target_modules", bool(layers), "names of layers of the model", config.target_modules, hint)
     for name, layer, adapter in layers:
         plain = type(layer) in (Linear, Embedding, Conv2d) and adapter not in layer.lora_variant
-        check_option("peft_config", plain, "plain LoRA (no DoRA or other variant, not quantised)", name, mend)
+        check_option("peft_config", plain, "plain LoRA (no DoRA or other variant, not quantised)", name, hint)
     own = {id(value) for _, layer, adapter in layers for value in adapter_parameters(layer, adapter).values()}
     others = [name for name, value in model.named_parameters() if value.requires_grad and id(value) not in own]
-    mend = "Freeze it, or train without an adapter: the reference and what is saved would have it trained, too."
-    check_option("model", not others, "one whose adapter alone is trained", others[:1], mend)
+    hint = "Freeze it, or train without an adapter: the reference and what is saved would have it trained, too."
+    check_option("model", not others, "one whose adapter alone is trained", others[:1], hint)
 
 
 def lora_layers(model: nn.Module) -> Iterator[tuple[str, "LoraLayer", str]]:

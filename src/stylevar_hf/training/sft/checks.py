@@ -26,11 +26,11 @@ def check_training_data(name: str, dataset: Any, args: StyleVARSFTConfig) -> Non
         raise ValueError(
             f"`skip_broken` must be False unless all data has a length, but got True and `{name}` is of type "
             f"{type(dataset).__name__}, whose rows are not looked at before training. Load it without streaming, or "
-            "mend the rows that `stylevar data check` lists and leave `skip_broken` out."
+            "fix the rows that `stylevar data check` lists and leave `skip_broken` out."
         )
     if name.startswith("eval_dataset") and args.world_size > 1 and not has_length(dataset):
-        mend = "Its parts may differ in length. Keep rows: `datasets.Dataset.from_list(list(stream.take(256)))`."
-        raise invalid(name, "a data set with a length for several processes", "a stream", mend)
+        hint = "Its parts may differ in length. Keep rows: `datasets.Dataset.from_list(list(stream.take(256)))`."
+        raise invalid(name, "a data set with a length for several processes", "a stream", hint)
     parts = dataset.num_shards if isinstance(dataset, datasets.IterableDataset) else 0
     if parts > args.world_size and parts % args.world_size:
         logger.warning(
