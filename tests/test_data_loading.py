@@ -25,6 +25,7 @@ from stylevar_hf.data import (
     split_by_content,
 )
 from stylevar_hf.data.layouts.archives import extract_archive, open_members
+from stylevar_hf.data.layouts.folders import check_folder
 from stylevar_hf.data.layouts.omnistyle import parse_target_name
 
 
@@ -657,3 +658,29 @@ class TestLoadTriplets:
             load_triplets("nobody/nothing")
         with pytest.raises(ValueError, match="`source` must be a path, a Hub id"):
             load_triplets([1, 2])
+
+
+class TestFoldersWithoutTargets:
+    @pytest.fixture
+    def pairs(self, tmp_path):
+        for column in ("content", "style"):
+            (tmp_path / column).mkdir()
+            for name in ("a", "b"):
+                PIL.Image.new("RGB", (64, 64), name == "a" and "red" or "blue").save(tmp_path / column / f"{name}.png")
+        return tmp_path
+
+    def test_are_read_where_no_target_is_required(self, pairs):
+        rows = load_triplets(pairs, "all", require_target=False)
+        assert (len(rows), sorted(rows.column_names)) == (2, ["content", "content_id", "style", "style_id"])
+        with pytest.raises(ValueError, match="missing: target"):
+            load_triplets(pairs, "all")
+
+    def test_of_other_names_are_no_pairs(self, pairs):
+        for path in (pairs / "style").iterdir():
+            path.rename(path.with_name(f"other-{path.name}"))
+        with pytest.raises(ValueError, match="shares no name with style: .*unpaired:CONTENTS,STYLES"):
+            load_triplets(pairs, "all", require_target=False)
+
+    def test_check_says_what_they_are_good_for(self, pairs):
+        report = check_folder(pairs, progress=False)
+        assert (report.num_triplets, report.problems) == (2, []) and "need no target" in report.good_for

@@ -233,7 +233,7 @@ class TestMovingReference:
         whole.add_callback(Watch(lambda model, state: kls.append((whole.reference.num_updates, whole.last_step_kl))))
         whole.train()
         assert [count for count, _ in kls] == [0, 0, 1, 1, 2]  # before and after the checkpoint
-        moved = [kl == 0 for _, kl in kls]
+        moved = [kl < 1e-9 for _, kl in kls]  # 0 but for rounding: without a gradient, attention adds up in parts
         assert moved == [True, False, True, False, True]  # measured from the new reference
         assert logged(whole, "reference/num_updates")[-1] == 2
 

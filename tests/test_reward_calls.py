@@ -25,6 +25,25 @@ class TestCallRewards:
         expected = [[[1.0, 0.0], [math.nan, 0.0]], [[math.nan, 1.0], [2.0, 0.0]]]
         torch.testing.assert_close(called, torch.tensor(expected), equal_nan=True, atol=0, rtol=0)
 
+    def test_reward_that_changes_its_images_does_not_change_the_next_ones(self):
+        def spoil(images, task, **columns):
+            for image in images:
+                image.fill_(7.0)
+            task.clear()
+            return [image.mean().item() for image in images]
+
+        def look(images, task, **columns):
+            return [image.mean().item() + len(task) for image in images]
+
+        assert call(spoil, look)[..., 0].tolist() == [[7.0, 2.0]] * 2
+        assert COLUMNS["images"][0].max() == 0 and COLUMNS["task"] == ["a", "b"]
+
+    def test_rows_that_share_a_picture_share_its_copy(self):
+        def distinct(images, **columns):  # rewards embed a reference once
+            return [float(len({id(image) for image in images}))] * len(images)
+
+        assert call(distinct)[:, 0, 0].tolist() == [1.0, 1.0]
+
     def test_asynchronous_rewards_run_at_once_and_beside_the_others(self):
         """Each waits for the two others: one after the other they would wait for ever."""
         first, second, third = asyncio.Event(), asyncio.Event(), threading.Event()

@@ -350,7 +350,7 @@ class TestLogs:
         grids = sorted(path.name for path in (tmp_path / "with" / "samples").iterdir())
         assert grids == [f"step-{step}.png" for step in (1, 2, 3, 4)]
         with PIL.Image.open(tmp_path / "with" / "samples" / "step-1.png") as grid:
-            assert grid.size == (4 * 16 + 3 * 2, 4 * 16 + 3 * 2)
+            assert grid.size == (4 * 16 + 3 * 2, 14 + 4 * 16 + 3 * 2)  # captions above
 
 
 class TestData:

@@ -17,6 +17,7 @@ from transformers import ResNetConfig, ResNetModel, TrainerCallback, TrainingArg
 from stylevar_hf import StyleVARForConditionalGeneration, StyleVARVQConfig, StyleVARVQModel, cli
 from stylevar_hf.training.common import checkpointing
 from stylevar_hf.training.common.ema import EMACallback
+from stylevar_hf.training.common.pictures import draw_grid
 from stylevar_hf.training.vq import arguments
 from stylevar_hf.training.vq import losses as vq_losses
 from stylevar_hf.training.vq.codebook import (
@@ -36,7 +37,6 @@ from stylevar_hf.training.vq.losses import (
 )
 from stylevar_hf.training.vq.metrics import (
     codebook_statistics,
-    draw_grid,
     peak_signal_noise_ratio,
     reconstruct_scales,
     structural_similarity,

@@ -58,6 +58,7 @@ def _summary(report) -> str:
     return (
         f"{report.root} ({report.format}): {report.num_triplets} triplets, {report.num_images} images, "
         f"{len(report.errors)} errors, {len(report.warnings)} warnings"
+        + (f"; good for {report.good_for}" if report.num_triplets else "")
     )
 
 

@@ -13,7 +13,7 @@ import datasets
 from .._common.errors import invalid
 from .._common.files import existing_folder
 from .columns import IMAGE_COLUMNS, check_columns
-from .layouts.folders import scan_folders
+from .layouts.folders import folder_columns, scan_folders
 from .layouts.scanning import MAX_SHARDS, dataset_from_scan
 from .splits import check_split, split_by_content
 from .streams import decoded_stream, encoded_stream
@@ -40,7 +40,8 @@ def load_triplets(
             - a dataset in memory, or a dict of splits;
             - a folder written by `save_to_disk`;
             - a folder with the subfolders `content`, `style` and `target`, whose files have the same names but for
-              their suffixes, also in subfolders (`content/a/1.jpg`, `style/a/1.png`, `target/a/1.png`);
+              their suffixes, also in subfolders (`content/a/1.jpg`, `style/a/1.png`, `target/a/1.png`); without
+              `target` where no target is required;
             - anything else that `datasets.load_dataset` takes: a Hub id, or a folder with Parquet files or with images
               and their `metadata.jsonl`.
         split (`str`, *optional*, defaults to `"train"`):
@@ -102,7 +103,7 @@ def open_source(
         ValueError: If it does not exist, or folders of triplets have gaps.
     """
     path = Path(source).expanduser()
-    if all((path / column).is_dir() for column in IMAGE_COLUMNS):
+    if folder_columns(path):
         return dataset_from_scan(scan_folders(path), path, "all", validation_fraction=0, seed=0, streaming=False)
     if path.is_dir() and any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
         return datasets.load_from_disk(path)

@@ -48,6 +48,8 @@ class FolderReport:
             Images that were decoded.
         problems (`list[Problem]`):
             Sorted by path.
+        has_targets (`bool`):
+            Whether there are targets, or pairs of content and style alone.
     """
 
     root: str
@@ -55,6 +57,14 @@ class FolderReport:
     num_triplets: int = 0
     num_images: int = 0
     problems: list[Problem] = field(default_factory=list)
+    has_targets: bool = True
+
+    @property
+    def good_for(self) -> str:
+        """What can be done with the folder once its errors are corrected."""
+        if self.has_targets:
+            return "supervised training, rewards and evaluation"
+        return "rewards and measures that need no target (pairs of content and style)"
 
     @property
     def errors(self) -> list[Problem]:
@@ -85,9 +95,9 @@ def check_folder(
             The folder.
         format (`str`, *optional*, defaults to `"auto"`):
             `"omnistyle"` (see [`load_omnistyle`]), `"imagepulse"` (see [`load_imagepulse`]), or `"folder"`: folders
-            `content`, `style` and `target` whose files have the same names but for their suffixes, or, where these
-            are missing, any images; or `"dataset"`: what `datasets.load_from_disk` or `load_dataset` reads, such as
-            Parquet files, every column of images in every split.
+            `content`, `style` and (if there are any) `target` whose files have the same names but for their suffixes,
+            or, where these are missing, any images; or `"dataset"`: what `datasets.load_from_disk` or `load_dataset`
+            reads, such as Parquet files, every column of images in every split.
         min_side (`int`, *optional*, defaults to 64):
             In pixels.
         num_workers (`int`, *optional*):
@@ -113,7 +123,8 @@ def check_folder(
             scan = scan_omnistyle(folder)
         elif found == "imagepulse":
             scan_samples(folder, scan)
-        elif all((folder / column).is_dir() for column in IMAGE_COLUMNS):
+        elif columns := folder_columns(folder):
+            report.has_targets = "target" in columns
             scan = scan_folders(folder)
         _check_files(folder, report, scan, min_side, num_workers, progress)
     if not (report.num_images or scan.problems):
@@ -125,19 +136,36 @@ def check_folder(
     return report
 
 
+def folder_columns(root: Path) -> tuple[str, ...]:
+    """
+    Which of `content`, `style` and `target` are folders below `root`: all three, the first two, or none of them if
+    one of these is missing, or if the targets are laid out as those of OmniStyle.
+    """
+    if not all((root / column).is_dir() for column in IMAGE_COLUMNS[:2]):
+        return ()
+    if (root / "target").is_dir():
+        return IMAGE_COLUMNS
+    return () if any((root / name).is_dir() for name in TARGET_FOLDERS) else IMAGE_COLUMNS[:2]
+
+
 def scan_folders(root: str | os.PathLike) -> Scan:
     """
     The triplets of `root/content`, `root/style` and `root/target`, whose files have the same names but for their
-    suffixes, those of subfolders included. A name belongs to a triplet, not to a content, which may lie there under
-    many: its id is a hash.
+    suffixes, those of subfolders included; pairs where there is no folder of targets. A name belongs to a triplet, not
+    to a content, which may lie there under many: its id is a hash.
     """
     root, scan = Path(root), Scan()
-    images = {column: by_stem(root / column, scan, column) for column in IMAGE_COLUMNS}
+    columns = folder_columns(root)
+    images = {column: by_stem(root / column, scan, column) for column in columns}
+    if "target" not in columns and not set.intersection(*map(set, images.values())):
+        reason = "shares no name with style: for all pairs of two folders, name them both (`unpaired:CONTENTS,STYLES`)"
+        scan.error("content", root / "content", reason)
+        return scan
     for stem in sorted(set().union(*images.values())):
-        row = {column: str(images[column][stem]) for column in IMAGE_COLUMNS if stem in images[column]}
-        if len(row) == len(IMAGE_COLUMNS):
+        row = {column: str(images[column][stem]) for column in columns if stem in images[column]}
+        if len(row) == len(columns):
             scan.rows.append({**row, "content_id": None, "style_id": stem})
-        for column in IMAGE_COLUMNS:
+        for column in columns:
             if column not in row:
                 others = " and ".join(row[other] for other in row)
                 scan.error(column, root / column / f"{stem}.*", f"is missing, but there is {others}")
@@ -166,7 +194,7 @@ def _check_files(
     folder: Path, report: FolderReport, scan: Scan, min_side: int, num_workers: int | None, progress: bool
 ) -> None:
     """Decodes every image below the folder, in a triplet or not, and looks at the sizes of those that can be used."""
-    columns = {row[column]: column for row in scan.rows for column in IMAGE_COLUMNS}
+    columns = {row[column]: column for row in scan.rows for column in IMAGE_COLUMNS if column in row}
     files = [(columns.get(str(path)), str(path)) for path in files_below(folder) if is_image(path)]
     report.num_images = len(files)
     report.problems += find_file_problems(files, num_workers, progress)
@@ -177,7 +205,7 @@ def _check_files(
             reason = f"is small: {_shown(sizes[path])} pixels, and a side is below {min_side}"
             report.problems.append(Problem(None, column, path, reason, "warning"))
     for row in scan.rows:
-        content, target = sizes.get(row["content"]), sizes.get(row["target"])
+        content, target = sizes.get(row["content"]), sizes.get(row.get("target"))
         if content and target and not _same_aspect(content, target):
             reason = (
                 f"has another aspect ratio ({_shown(target)}) than its content {row['content']} ({_shown(content)})"
@@ -201,6 +229,7 @@ def _check_dataset(folder: Path, report: FolderReport, num_workers: int | None, 
         report.num_images += len(part) * len(columns)
         if set(IMAGE_COLUMNS[:2]) <= set(columns):
             report.num_triplets += len(part)
+            report.has_targets = report.has_targets and "target" in columns
         place = f"{folder}: {name}" if name else str(folder)
         problems = find_problems(part, columns, num_workers, progress)
         report.problems += [replace(problem, path=problem.path or place) for problem in problems]
@@ -244,4 +273,4 @@ def _shown(size: tuple[int, int]) -> str:
     return f"{size[0]} x {size[1]}"
 
 
-__all__ = ["FORMATS", "FolderReport", "check_folder", "scan_folders"]
+__all__ = ["FORMATS", "FolderReport", "check_folder", "folder_columns", "scan_folders"]

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
 from transformers.utils import logging
 
 from ...data.collator import StyleVARTripletCollator
-from ..vq.metrics import draw_grid
 from .checkpoint_files import save_picture
+from .pictures import draw_grid, report_picture
 
 
 logger = logging.get_logger(__name__)
@@ -102,42 +102,48 @@ def untouched_randomness() -> Iterator[None]:
 
 class SampleGridCallback(TrainerCallback):
     """
-    Stylises the same pairs at each evaluation: one row each of content, style, target (if any) and output, to
-    `output_dir/samples/step-N.png`.
+    Stylises the same pairs at each evaluation, and at the end of a run: one row each of content, style, target (if
+    any) and output, to `output_dir/samples/step-N.png`. TensorBoard, Weights & Biases and Trackio show them too, if
+    the run reports to them.
 
     Args:
+        trainer (`Trainer`):
+            Of the run. Where its model is divided among processes, all of them take part.
         get_rows (`Callable`):
             Gives the pairs, as a data set does. Called at the first evaluation, when the data has been checked.
         collator ([`~stylevar_hf.data.StyleVARTripletCollator`]):
             Without augmentation.
-        accelerator (`Accelerator`):
-            Where a model is divided among processes, all of them take part.
         seed (`int`, *optional*, defaults to 0):
             Pair `i` is sampled with seed `seed + i`.
     """
 
     def __init__(
         self,
+        trainer: Trainer,
         get_rows: Callable[[], Sequence[Mapping]],
         collator: StyleVARTripletCollator,
-        accelerator: Accelerator,
         seed: int = 0,
     ):
         self.get_rows = get_rows
         self.collator = collator
         self.batch: dict | None = None
-        self.accelerator = accelerator
+        self.trainer = trainer
         self.seed = seed
+        self.captions: tuple[str, ...] = ()
         self._last_step = -1
 
     def on_evaluate(self, args, state, control, model=None, **kwargs):
-        divided = self.accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
+        divided = self.trainer.accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
         if state.global_step == self._last_step or not (divided or state.is_world_process_zero):
             return
         self._last_step = state.global_step
         grid = self.draw(model)
         if state.is_world_process_zero:
             save_picture(os.path.join(args.output_dir, "samples", f"step-{state.global_step}.png"), grid)
+            report_picture(self.trainer, "samples", grid, " | ".join(self.captions))
+
+    def on_train_end(self, args, state, control, **kwargs):
+        self.on_evaluate(args, state, control, **kwargs)
 
     @torch.no_grad()
     def draw(self, model: torch.nn.Module):
@@ -160,10 +166,12 @@ class SampleGridCallback(TrainerCallback):
         finally:
             for module in training:
                 module.training = True
-        columns = [content, style, outputs]
-        if "target_pixel_values" in self.batch:
-            columns.insert(2, self.batch["target_pixel_values"])
-        return draw_grid(list(torch.stack([column.float().cpu() for column in columns], dim=1)))
+        columns = {"content": content, "style": style, "target": self.batch.get("target_pixel_values")}
+        columns = {name: pixels for name, pixels in {**columns, "output": outputs}.items() if pixels is not None}
+        self.captions = tuple(columns)
+        return draw_grid(
+            list(torch.stack([pixels.float().cpu() for pixels in columns.values()], dim=1)), self.captions
+        )
 
 
 def first_rows(dataset, count: int) -> list[Mapping]:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch.distributed.tensor import DTensor
 from torch.utils.data import Dataset, Sampler
 from transformers import ProgressCallback, TrainerCallback
@@ -19,12 +18,11 @@ from transformers.utils import logging
 from trl.trainer.utils import RepeatSampler
 
 from ..common.checkpoint_files import save_picture
-from ..vq.metrics import draw_grid
+from ..common.pictures import draw_grid, report_picture
 
 
 logger = logging.get_logger(__name__)
 
-_CAPTION_HEIGHT = 14
 _LOG_NAME = "rollouts.jsonl"
 
 
@@ -182,7 +180,7 @@ class RolloutGridCallback(TrainerCallback):
         folder = Path(args.output_dir, "rollouts")
         picture = self.draw(rollouts)
         save_picture(folder / f"step-{state.global_step}.png", picture)
-        self._report(picture, args.report_to or (), state.global_step)
+        report_picture(self.trainer, "rollouts", picture, "content, style, target, then rollouts, best first")
         line = {
             "step": state.global_step,
             "content_id": rollouts["content_id"],
@@ -193,34 +191,13 @@ class RolloutGridCallback(TrainerCallback):
         with open(folder / _LOG_NAME, "a", encoding="utf-8") as file:
             file.write(json.dumps(line, default=str) + "\n")
 
-    def _report(self, picture: Image.Image, report_to: Sequence[str], step: int) -> None:
-        """To the trackers that show pictures."""
-        for callback in self.trainer.callback_handler.callbacks:
-            if (writer := getattr(callback, "tb_writer", None)) is not None:
-                writer.add_image("rollouts", np.asarray(picture), step, dataformats="HWC")
-        if "wandb" in report_to:
-            import wandb
-
-            if wandb.run is not None:
-                wandb.log({"rollouts": wandb.Image(picture), "train/global_step": step})
-        if "trackio" in report_to:
-            import trackio
-
-            trackio.log({"rollouts": trackio.Image(picture)})
-
     def draw(self, rollouts: Mapping[str, Any]) -> Image.Image:
         """The picture: references, then rollouts from best to worst, with captions."""
         rewards = rollouts["rewards"].float().cpu()
         best_first = torch.argsort(rewards.nan_to_num(-torch.inf), descending=True)[: self.num_images]
         captions = [*rollouts["names"], *(f"{rewards[index]:.3f}" for index in best_first.tolist())]
         pictures = [*rollouts["references"], *rollouts["images"][best_first.to(rollouts["images"].device)]]
-        grid = draw_grid([torch.stack([picture.float().cpu() * 2 - 1 for picture in pictures])])
-        canvas = Image.new("RGB", (grid.width, grid.height + _CAPTION_HEIGHT), "white")
-        canvas.paste(grid, (0, _CAPTION_HEIGHT))
-        pen, width = ImageDraw.Draw(canvas), grid.width / len(pictures)
-        for column, caption in enumerate(captions):
-            pen.text((column * width + 2, 1), caption, fill="black")
-        return canvas
+        return draw_grid([torch.stack([picture.float().cpu() * 2 - 1 for picture in pictures])], captions)
 
 
 def _json_numbers(values: torch.Tensor) -> list[float | None]:

@@ -32,6 +32,7 @@ from ..common.checkpoint_files import load_json, save_json
 from ..common.checkpointing import AtomicCheckpointMixin, find_resumption
 from ..common.distribution import autocast_under_fsdp
 from ..common.initialization import check_model, resolve_model
+from ..common.log_lines import use_log_lines
 from ..common.lora import add_adapter, core_model
 from ..common.stream_passes import StreamPassesMixin
 from .advantages import combine_rewards, compute_advantages
@@ -92,7 +93,7 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
       decodes them; rewards; advantages.
     * `_compute_loss`: the loss above, from log-probabilities whose logits never exist for all tokens at once. Those of
       the old and of the reference policy are taken on the same rows, so that at the first update the ratio is exactly
-      1 and the KL exactly 0.
+      1, and the KL 0 but for rounding.
     * `_calculate_rewards`: `None` of one of several rewards says nothing, as in TRL; a NaN leaves the rollout out.
       Asynchronous rewards run together, and beside the others.
     * `train`: tries each reward before the first rollout, and raises if too many updates failed.
@@ -256,6 +257,7 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
 
     def _add_own_callbacks(self) -> None:
         args = self.args
+        use_log_lines(self)
         self._failures = FailureCallback(self, args.max_failed_updates)
         self.add_callback(self._failures)
         self._epochs = EpochCallback()

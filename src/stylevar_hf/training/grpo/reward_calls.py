@@ -45,7 +45,8 @@ def call_rewards(
     timed: Callable[[str], AbstractContextManager] = lambda name: nullcontext(),
 ) -> torch.Tensor:
     """
-    Call rewards on the same rollouts. Asynchronous ones run all at once, while the others are called one by one.
+    Call rewards on the same rollouts. Asynchronous ones run all at once, while the others are called one by one. Each
+    gets lists and tensors of its own: what it changes, the next one does not see.
 
     Args:
         functions (`Sequence[Callable]`), names (`Sequence[str]`):
@@ -65,7 +66,7 @@ def call_rewards(
         ValueError: If a reward does not return one number or `None` per rollout.
     """
     running = {
-        index: background.submit(asynchronous(**columns))
+        index: background.submit(asynchronous(**_copied(columns)))
         for index, function in enumerate(functions)
         if (asynchronous := coroutine_function(function)) is not None
     }
@@ -74,7 +75,7 @@ def call_rewards(
         for index, function in enumerate(functions):
             if index not in running:
                 with timed(names[index]):
-                    returned[index] = function(**columns)
+                    returned[index] = function(**_copied(columns))
         for index, future in running.items():
             returned[index] = future.result()
     finally:
@@ -83,6 +84,23 @@ def call_rewards(
     count = len(columns["images"])
     parts = [to_numbers(returned[index], names[index], count) for index in range(len(functions))]
     return torch.stack(parts, dim=1)
+
+
+def _copied(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists and tensors for one reward. Rows that share a tensor share its copy, too."""
+    copies: dict[int, torch.Tensor] = {}
+
+    def own(value: Any) -> Any:
+        if not isinstance(value, torch.Tensor):
+            return value
+        if id(value) not in copies:
+            copies[id(value)] = value.clone()
+        return copies[id(value)]
+
+    return {
+        name: [own(value) for value in values] if isinstance(values, list) else values
+        for name, values in columns.items()
+    }
 
 
 def to_numbers(rewards: Any, name: str, count: int) -> torch.Tensor:

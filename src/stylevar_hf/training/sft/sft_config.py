@@ -86,8 +86,9 @@ class StyleVARSFTConfig(TrainingArguments):
             Stop after so many evaluations without a lower loss and go back to the best checkpoint; 0: never. Needs
             the same `eval_strategy` and `save_strategy`, such as `epoch`.
         num_sample_images (`int`, *optional*, defaults to 4):
-            How many validation pairs are stylised at each evaluation, to `output_dir/samples/step-N.png`: content,
-            style, target, output. 0 switches it off.
+            How many validation pairs are stylised at each evaluation and at the end, to
+            `output_dir/samples/step-N.png`: content, style, target, output. Without a validation set, pairs of
+            training. 0 switches it off.
         sample_seed (`int`, *optional*, defaults to 0):
             Seed of these samples. They do not touch the random numbers of training.
 

@@ -36,6 +36,7 @@ from ..common.checkpointing import AtomicCheckpointMixin, check_best_metric, fin
 from ..common.distribution import autocast_under_fsdp
 from ..common.ema import EMACallback
 from ..common.initialization import check_model, resolve_model
+from ..common.log_lines import use_log_lines
 from ..common.lora import add_adapter, core_model
 from ..common.stream_passes import StreamPassesMixin
 from .checks import BATCH_NORMS, check_batch_norm, check_training_data
@@ -383,9 +384,9 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
 
     def _add_own_callbacks(self) -> None:
         args = self.args
-        if self.eval_dataset is not None and args.num_sample_images > 0:
-            grids = SampleGridCallback(self._sample_rows, self._eval_collator, self.accelerator, args.sample_seed)
-            self.add_callback(grids)
+        use_log_lines(self)
+        if args.num_sample_images > 0 and (self.eval_dataset is not None or has_length(self.train_dataset)):
+            self.add_callback(SampleGridCallback(self, self._sample_rows, self._eval_collator, args.sample_seed))
         self._ema = None
         if args.ema_decay > 0:
             if self.is_fsdp_enabled or self.is_deepspeed_enabled:
@@ -401,10 +402,10 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         self.add_callback(EpochCallback(*with_epochs))
 
     def _sample_rows(self) -> list[dict[str, Any]]:
-        evaluation = self.eval_dataset
-        if isinstance(evaluation, dict):
-            evaluation = next(iter(evaluation.values()))
-        return first_rows(evaluation, self.args.num_sample_images)
+        rows = self.train_dataset if self.eval_dataset is None else self.eval_dataset
+        if isinstance(rows, dict):
+            rows = next(iter(rows.values()))
+        return first_rows(rows, self.args.num_sample_images)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         self._loss_guard.check()

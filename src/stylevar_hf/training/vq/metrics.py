@@ -2,10 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Image measures and pictures for tokenizer evaluation."""
 
-from collections.abc import Sequence
-
-import numpy as np
-import PIL.Image
 import torch
 
 from ...modeling_stylevar_vq import StyleVARVQModel
@@ -84,29 +80,8 @@ def reconstruct_scales(model: StyleVARVQModel, pixel_values: torch.Tensor) -> tu
     return torch.stack([model.decode_latents(latents) for latents in cumulative]), codes
 
 
-def draw_grid(rows: Sequence[torch.Tensor], gap: int = 2) -> PIL.Image.Image:
-    """
-    Images side by side, one row below the other.
-
-    Args:
-        rows (sequence of `torch.FloatTensor` of shape `(N, 3, H, W)`):
-            Pixels in [-1, 1]; every row holds as many.
-        gap (`int`, *optional*, defaults to 2):
-            White pixels between images.
-    """
-    tiles = torch.stack(list(rows)).float().cpu().clamp(-1, 1).add(1).mul(127.5).round().byte()
-    num_rows, num_columns, _, height, width = tiles.shape
-    canvas = np.full((num_rows * (height + gap) - gap, num_columns * (width + gap) - gap, 3), 255, dtype=np.uint8)
-    for row in range(num_rows):
-        for column in range(num_columns):
-            top, left = row * (height + gap), column * (width + gap)
-            canvas[top : top + height, left : left + width] = tiles[row, column].permute(1, 2, 0).numpy()
-    return PIL.Image.fromarray(canvas)
-
-
 __all__ = [
     "codebook_statistics",
-    "draw_grid",
     "peak_signal_noise_ratio",
     "reconstruct_scales",
     "structural_similarity",

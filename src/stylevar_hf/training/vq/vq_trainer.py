@@ -26,6 +26,8 @@ from ..common.checkpoint_files import save_picture
 from ..common.checkpointing import AtomicCheckpointMixin, check_best_metric, find_resumption
 from ..common.ema import EMACallback
 from ..common.initialization import load_tokenizer
+from ..common.log_lines import use_log_lines
+from ..common.pictures import draw_grid, report_picture
 from ..common.stream_passes import StreamPassesMixin
 from .codebook import bypass_quantizer, count_codes, draw_poorly_coded, fill_codebook, replace_codes, step_generator
 from .data import VQImageCollator, as_image_samples, find_image_columns
@@ -36,7 +38,7 @@ from .losses import (
     generator_hinge_loss,
     load_perceptual_loss,
 )
-from .metrics import codebook_statistics, draw_grid, peak_signal_noise_ratio, reconstruct_scales, structural_similarity
+from .metrics import codebook_statistics, peak_signal_noise_ratio, reconstruct_scales, structural_similarity
 from .vq_config import StyleVARVQTrainerConfig
 
 
@@ -141,6 +143,7 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
                 f"{self.accelerator.distributed_type}. A tokenizer fits one device: launch without FSDP and DeepSpeed."
             )
         check_best_metric(eval_dataset, args)
+        use_log_lines(self)
         self.ema = None
         if args.ema_decay > 0:
             self.ema = EMACallback(args.ema_decay)
@@ -356,7 +359,9 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         with self.accelerator.autocast():
             scales, _ = reconstruct_scales(self.tokenizer_model.eval(), pixel_values)
         path = os.path.join(self.args.output_dir, "samples", f"step_{self.state.global_step}{suffix}.png")
-        save_picture(path, draw_grid([pixel_values, *scales]))
+        picture = draw_grid([pixel_values, *scales])
+        save_picture(path, picture)
+        report_picture(self, f"samples{suffix}", picture, "above the originals, below what each scale adds")
 
     @torch.no_grad()
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
