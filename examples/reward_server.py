@@ -9,7 +9,7 @@
 A reward behind HTTP: any reward of this package, or a function of one's own, for trainings on other machines.
 
     python examples/reward_server.py --reward texture-statistics --port 8900
-    python examples/train_grpo.py --reward_funcs http://127.0.0.1:8900/texture-statistics ...
+    stylevar grpo --reward_funcs http://127.0.0.1:8900/texture-statistics ...
 
 What is asked and answered is described in `stylevar_hf.rewards.remote`. To serve a model of your own, write a function
 of `(images, **columns)` that returns a list of numbers, and name it: `--reward my_module:my_function`.

@@ -79,6 +79,7 @@ def make_grpo_trainer(
     evaluation=None,
     callbacks=None,
     peft_config=None,
+    held_out_reward_funcs=None,
     **options,
 ):
     arguments = {
@@ -96,7 +97,16 @@ def make_grpo_trainer(
     args = StyleVARGRPOConfig(output_dir=str(output_dir), **{**arguments, **options})
     model = make_policy() if model is None else model
     train = make_prompts() if train is None else train
-    return StyleVARGRPOTrainer(model, rewards, args, train, evaluation, callbacks=callbacks, peft_config=peft_config)
+    return StyleVARGRPOTrainer(
+        model,
+        rewards,
+        args,
+        train,
+        evaluation,
+        callbacks=callbacks,
+        peft_config=peft_config,
+        held_out_reward_funcs=held_out_reward_funcs,
+    )
 
 
 def logged(trainer, name: str) -> list:

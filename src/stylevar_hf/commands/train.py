@@ -124,6 +124,7 @@ def run_grpo(args: argparse.Namespace) -> int:
         eval_dataset=eval_dataset,
         processing_class=load_image_processor(model_args, model.config.image_size),
         peft_config=get_peft_config(model_args),
+        held_out_reward_funcs=reward_args.held_out_reward_funcs,
     )
     run_training(trainer, data_args.dataset)
     return 0

@@ -36,11 +36,11 @@ _NAMES_OF_ARGUMENTS = (
 )
 
 
-def load_rewards(reward_funcs: Any) -> tuple[list[RewardFunction], list[str]]:
+def load_rewards(reward_funcs: Any, may_be_none: bool = False) -> tuple[list[RewardFunction], list[str]]:
     """The functions and their names in the logs, each name once."""
     single = isinstance(reward_funcs, str) or callable(reward_funcs)
     given = [reward_funcs] if single else list(reward_funcs or ())
-    if not given:
+    if not given and not may_be_none:
         raise invalid("reward_funcs", "at least one reward", reward_funcs, "Pass `DreamSimReward()`, or a function.")
     functions = [get_reward(function) if isinstance(function, str) else function for function in given]
     names = []
@@ -113,6 +113,20 @@ def check_reward_weights(args: StyleVARGRPOConfig, names: list[str]) -> torch.Te
         rule = f"one number per reward ({len(names)}: {', '.join(names)})"
         raise invalid("reward_weights", rule, len(args.reward_weights), "Leave it out for equal weights.")
     return torch.tensor(args.reward_weights, dtype=torch.float32)
+
+
+def check_held_out(names: Sequence[str], eval_dataset: Any, args: StyleVARGRPOConfig) -> None:
+    """Held-out rewards need one evaluation set, which is looked at during training, and choose the best checkpoint."""
+    if not names:
+        return
+    if eval_dataset is None or isinstance(eval_dataset, Mapping):
+        found = "none" if eval_dataset is None else f"{len(eval_dataset)} of them"
+        raise invalid("eval_dataset", "one data set for held-out rewards", found, "Thirty prompts or more are good.")
+    if args.eval_strategy == "no":
+        mend = "Set it to steps, with `eval_steps`, and `eval_on_start=True` to compare with the start."
+        raise invalid("eval_strategy", "steps or epoch for held-out rewards", "no", mend)
+    if args.load_best_model_at_end:
+        raise invalid("load_best_model_at_end", "False with held-out rewards", True, "They say which is the best.")
 
 
 def check_prompts(name: str, dataset: Any, rewards: Sequence[RewardFunction], args: StyleVARGRPOConfig) -> None:
@@ -192,6 +206,7 @@ def prepare_for_streams(args: StyleVARGRPOConfig, sets: Sequence[Any]) -> None:
 
 
 __all__ = [
+    "check_held_out",
     "check_prompts",
     "check_reward_weights",
     "load_mask",

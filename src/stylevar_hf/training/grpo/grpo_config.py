@@ -27,6 +27,7 @@ _POSITIVE = (
     "num_iterations",
     "head_chunk_size",
     "max_failed_updates",
+    "held_out_patience",
     "vmr_continuations",
     "vmr_eta",
     "vmr_prefix_updates",
@@ -92,11 +93,20 @@ class StyleVARRewardArguments:
         reward_funcs (`list[str]`, *optional*, defaults to `["dreamsim"]`):
             Names of rewards, with options (`dreamsim:cache_dir=dreamsim,scale=5`), or `module:function`; see
             [`~stylevar_hf.rewards.get_reward`].
+        held_out_reward_funcs (`list[str]`, *optional*, defaults to none):
+            Rewards that are only watched, at each evaluation. If one falls while the trained reward rises, training
+            stops and goes back; see [`~stylevar_hf.training.grpo.held_out.HeldOutAlarm`].
     """
 
     reward_funcs: list[str] = field(
         default_factory=lambda: ["dreamsim"],
         metadata={"help": "Names of rewards, NAME:OPTION=VALUE,..., or MODULE:FUNCTION; several are added up."},
+    )
+    held_out_reward_funcs: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Rewards that are only watched at evaluations, and stop a training that exploits the others."
+        },
     )
 
 
@@ -179,6 +189,9 @@ class StyleVARGRPOConfig(GRPOConfig):
             losses of tokens outside are switched off at every scale. Off by default.
         mask_threshold (`float`, *optional*, defaults to 0.5):
             A pixel belongs to the region if its mask is at least this, in (0, 1].
+        held_out_patience (`int`, *optional*, defaults to 1):
+            Evaluations in a row at which a held-out reward must have fallen while the trained one has risen, before
+            training stops.
         num_rollout_images (`int`, *optional*, defaults to 8):
             Rollouts of a prompt that are drawn to `output_dir/rollouts/step-N.png`, with their rewards, at each log.
             0 switches it off.
@@ -239,6 +252,7 @@ class StyleVARGRPOConfig(GRPOConfig):
         default=None, metadata={"help": "Column with the mask of the output, or MODULE:FUNCTION of a row; None: off."}
     )
     mask_threshold: float = field(default=0.5, metadata={"help": "Mask from which on a pixel is inside."})
+    held_out_patience: int = field(default=1, metadata={"help": "Evaluations in a row before the alarm."})
     num_rollout_images: int = field(default=8, metadata={"help": "Rollouts drawn at each log; 0: off."})
 
     def __post_init__(self):

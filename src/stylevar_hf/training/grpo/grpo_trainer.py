@@ -38,6 +38,7 @@ from ..common.stream_passes import StreamPassesMixin
 from .advantages import combine_rewards, compute_advantages
 from .callbacks import DistinctRows, FailureCallback, OrderByEpoch, ProgressNumbersCallback, RolloutGridCallback
 from .checks import (
+    check_held_out,
     check_prompts,
     check_reward_weights,
     load_mask,
@@ -46,6 +47,7 @@ from .checks import (
     try_reward,
 )
 from .grpo_config import StyleVARGRPOConfig
+from .held_out import HeldOutCallback
 from .iterative_reference import IterativeReferenceCallback
 from .metrics import UpdateSums
 from .middle_return import UpdateSchedule, middle_value, scale_gate
@@ -126,6 +128,10 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
             As in `Trainer`.
         peft_config (`PeftConfig`, *optional*):
             Train an adapter; see [`~stylevar_hf.training.common.lora.add_adapter`]. Published: rank 256, alpha 512.
+        held_out_reward_funcs (`str`, `Callable` or a list of them, *optional*):
+            Rewards that are only watched, at each evaluation. If one of them falls while the trained reward rises,
+            training stops, and the model is that of the best evaluation; see
+            [`~stylevar_hf.training.grpo.held_out.HeldOutAlarm`].
 
     Raises:
         ValueError: If an argument does not fit; nothing was computed then.
@@ -154,6 +160,7 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
         callbacks: list[TrainerCallback] | None = None,
         optimizers: tuple[torch.optim.Optimizer | None, torch.optim.lr_scheduler.LambdaLR | None] = (None, None),
         peft_config: "PeftConfig | None" = None,
+        held_out_reward_funcs: str | RewardFunction | Sequence[str | RewardFunction] | None = None,
     ):
         args = StyleVARGRPOConfig() if args is None else args
         # 1. The arguments, before anything is loaded
@@ -164,11 +171,13 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
             args = args.fit_to(len(train_dataset))
         self.reward_funcs, self.reward_func_names = load_rewards(reward_funcs)
         self.reward_weights = check_reward_weights(args, self.reward_func_names)
+        self._held_out_funcs, self._held_out_names = load_rewards(held_out_reward_funcs, may_be_none=True)
+        check_held_out(self._held_out_names, eval_dataset, args)
         self._mask = load_mask(args.mask_column)
         evaluation = eval_dataset if isinstance(eval_dataset, Mapping) else {"": eval_dataset}
         for name, dataset in {"train_dataset": train_dataset, **evaluation}.items():
             name = name if name == "train_dataset" else f"eval_dataset {name}".strip()
-            check_prompts(name, dataset, self.reward_funcs, args)
+            check_prompts(name, dataset, [*self.reward_funcs, *self._held_out_funcs], args)
         if train_dataset is None:
             raise invalid("train_dataset", "a data set with content and style", None, "Load one with `load_triplets`.")
         prepare_for_streams(args, [train_dataset, *evaluation.values()])
@@ -265,6 +274,10 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
         self.add_callback(ProgressNumbersCallback(self))
         if args.num_rollout_images > 0:
             self.add_callback(RolloutGridCallback(self, args.num_rollout_images))
+        self.held_out = None
+        if self._held_out_funcs:
+            self.held_out = HeldOutCallback(self, self._held_out_names, args.held_out_patience)
+            self.add_callback(self.held_out)
         self.iterative_reference = None
         if args.iterative_reference:
             self.iterative_reference = IterativeReferenceCallback(
@@ -319,6 +332,8 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
         self._try_rewards()
         with self._adapters_as_autocast_likes():
             output = super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        if self.held_out is not None and self.held_out.alarm.due:
+            self._load_best_model()
         if self._failures.failed:
             raise RuntimeError(
                 f"Training stopped at step {self.state.global_step}: {self._failures.num_failed} updates in a row had "
@@ -354,6 +369,8 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
         for function, name in zip(self.reward_funcs, self.reward_func_names, strict=True):
             several = len(self.reward_funcs) > 1
             try_reward(function, name, inputs, self.state, self.accelerator.device, self._background, several)
+        for function, name in zip(self._held_out_funcs, self._held_out_names, strict=True):
+            try_reward(function, name, inputs, self.state, self.accelerator.device, self._background, True)
 
     def _get_dataloader(self, dataset: Any, *args: Any, **kwargs: Any) -> DataLoader:
         if isinstance(dataset, datasets.Dataset):
@@ -413,6 +430,9 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
         parts, silent = self._calculate_rewards(self.reward_funcs, self.reward_func_names, inputs)
         rewards = combine_rewards(parts, silent, self.reward_weights.to(parts.device))
         returns = rewards if kind != "prefix" else middle_value(rewards.view(-1, num_continuations), self.args.vmr_eta)
+
+        if self.held_out is not None and not training:
+            self._watch_held_out(inputs, rewards)
 
         # 3. Advantages, over the groups of all processes
         scored = compute_advantages(
@@ -486,6 +506,12 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
         called = call_rewards(functions, names, columns, self._background, timed)
         parts, silent = gather(called.to(self.accelerator.device)).unbind(dim=2)
         return parts, silent.bool()
+
+    def _watch_held_out(self, inputs: Sequence[dict[str, Any]], rewards: torch.Tensor) -> None:
+        values, _ = self._calculate_rewards(self._held_out_funcs, self._held_out_names, inputs)
+        self.held_out.add(rewards, values, self.num_generations_eval)
+        for name, column in zip(self._held_out_names, values.T, strict=True):
+            self._metrics["eval"][f"held_out/{name}/mean"].append(column[column.isfinite()].mean().item())
 
     def _middle_return_kind(self, window: int) -> str | None:
         """Which part of the tokens VMR trains on the rollouts of this window; `None` without VMR."""
@@ -704,6 +730,8 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
             self.keeper.save(output_dir, self._policy())
         if self.iterative_reference is not None:
             self.iterative_reference.save(output_dir)
+        if self.held_out is not None:
+            self.held_out.save(output_dir)
 
     def _load_from_checkpoint(self, checkpoint: str, model: nn.Module | None = None) -> None:
         if not self._keeper_loads(checkpoint):
@@ -727,6 +755,8 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
         self._step = load_json(checkpoint, _STATE_NAME)["step"]
         if self.iterative_reference is not None:
             self.iterative_reference.load(checkpoint)
+        if self.held_out is not None:
+            self.held_out.load(checkpoint)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if self.iterative_reference is not None and self.model.training:
