@@ -65,6 +65,7 @@ IMAGES = ["scikit-image>=0.26,<0.27", "scipy>=1.17,<2"]  # procedural triplets a
 
 SERVE = ["fastapi>=0.165,<1", "uvicorn>=0.54,<1", "python-multipart>=0.0.34,<1", "prometheus-client>=0.26,<1"]
 
+VIDEO = ["av>=17,<19"]
 EXTRAS = {
     "train": [
         "accelerate>=1.15,<2",
@@ -86,9 +87,11 @@ EXTRAS = {
         "matplotlib>=3.11,<4",
     ],
     "demo": ["gradio>=6.31,<7"],
+    "video": VIDEO,
     "serve": SERVE,
     "quality": ["ruff>=0.17.6,<0.18", "pre-commit>=4.7,<5"],
     "test": [
+        *VIDEO,
         "pytest>=9.2,<10",
         "hypothesis>=6.170,<7",
         "accelerate>=1.15,<2",

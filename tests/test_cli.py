@@ -103,19 +103,22 @@ class TestStylizeFile:
         assert code == 0
         assert capsys.readouterr().out == f"{out}\n"
         pipe = StyleVARPipeline.from_pretrained(tiny_model_dir, device="cpu")
-        expected = pipe(image_files["content"], image_files["style"], seed=3, style_strength=0.5)
+        options = {"fit": "pad", "output_size": "content"}  # no distortion, which the published code has
+        expected = pipe(image_files["content"], image_files["style"], seed=3, style_strength=0.5, **options)
         assert np.array_equal(PIL.Image.open(out), expected)
 
     @pytest.mark.parametrize("suffix", [".bmp", ".jpg", ".tiff", ".webp"])
     def test_suffix_names_the_format(self, suffix, stylize, image_files, tmp_path):
         out = tmp_path / f"out{suffix}"
         assert stylize(image_files["content"], image_files["style"], "-o", out, "--greedy", "--quiet") == 0
-        assert PIL.Image.open(out).size == (16, 16)
-
-    def test_output_size_of_the_content(self, stylize, image_files, tmp_path):
-        out = tmp_path / "out.png"
-        stylize(image_files["content"], image_files["style"], "-o", out, "--output-size", "content")
         assert PIL.Image.open(out).size == (30, 20)
+
+    def test_published_fit_and_size(self, stylize, image_files, tiny_model_dir, tmp_path):
+        out = tmp_path / "out.png"
+        options = ("--output-size", "model", "--fit", "stretch", "--seed", 0)
+        stylize(image_files["content"], image_files["style"], "-o", out, *options)
+        pipe = StyleVARPipeline.from_pretrained(tiny_model_dir, device="cpu")
+        assert np.array_equal(PIL.Image.open(out), pipe(image_files["content"], image_files["style"], seed=0))
 
     def test_sampling_options_reach_the_model(self, stylize, image_files, tmp_path):
         results = []
@@ -156,6 +159,21 @@ class TestStylizeFile:
         assert report == {
             "model": tiny_model_dir,
             "inputs": {"content": [image_files["content"]], "style": [image_files["style"]]},
+            "controls": {
+                "keep_colors": 0.0,
+                "strength_per_scale": None,
+                "strength_map": None,
+                "mask": None,
+                "mask_feather": 8,
+                "fit": "pad",
+                "paint_size": None,
+                "style_strength": 0.0,
+                "output_size": "content",
+                "blend": None,
+                "style_masks": None,
+                "best_of": 1,
+                "rank_by": None,
+            },
             "outputs": [
                 {
                     "content": image_files["content"],
@@ -201,7 +219,7 @@ class TestStylizeFile:
         )
         assert result.returncode == 0, result.stderr
         assert result.stdout == f"{out}\n"
-        assert PIL.Image.open(out).size == (128, 128)
+        assert PIL.Image.open(out).size == PIL.Image.open(EXAMPLES / "chelsea.jpg").size
 
 
 class TestStylizeFolder:
@@ -404,7 +422,7 @@ class TestStylizeBadInput:
         out = tmp_path / "out.png"
         out.write_bytes(b"old")
         assert stylize(image_files["content"], image_files["style"], "-o", out, "--overwrite") == 0
-        assert PIL.Image.open(out).size == (16, 16)
+        assert PIL.Image.open(out).size == (30, 20)
 
     def test_failed_write_leaves_what_was_there(self, stylize, image_files, tmp_path, monkeypatch, capsys):
         def fail(self, path, **_):

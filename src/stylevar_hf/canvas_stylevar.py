@@ -130,6 +130,15 @@ class Canvas:
         return weight
 
 
+def check_paint_size(paint_size: int, image_size: int) -> None:
+    """Raise `ValueError` unless a painting may be so large, and not smaller than what the model paints."""
+    if not isinstance(paint_size, Integral) or not image_size <= paint_size <= MAX_PAINT_SIZE:
+        raise ValueError(
+            f"`paint_size` must be an integer from {image_size}, the model's size, to {MAX_PAINT_SIZE}, but got "
+            f"{paint_size!r}. It is the short side of the painting, in pixels."
+        )
+
+
 def plan_canvas(content_size: tuple[int, int], paint_size: int, config: StyleVARVQConfig) -> Canvas:
     """
     The canvas of a content whose short side becomes `paint_size` pixels, to the nearest latent.
@@ -138,11 +147,7 @@ def plan_canvas(content_size: tuple[int, int], paint_size: int, config: StyleVAR
         ValueError: If `paint_size` is below the model's size or above `MAX_PAINT_SIZE`, or the canvas too large.
     """
     side, unit = config.patch_nums[-1], config.image_size // config.patch_nums[-1]
-    if not isinstance(paint_size, Integral) or not config.image_size <= paint_size <= MAX_PAINT_SIZE:
-        raise ValueError(
-            f"`paint_size` must be an integer from {config.image_size}, the model's size, to {MAX_PAINT_SIZE}, but "
-            f"got {paint_size!r}. It is the short side of the painting, in pixels."
-        )
+    check_paint_size(paint_size, config.image_size)
     scale = paint_size / min(content_size)
     height, width = (max(side, round(length * scale / unit)) for length in content_size)
     if height * width * unit**2 > MAX_CANVAS_PIXELS:
@@ -390,6 +395,7 @@ __all__ = [
     "MAX_PAINT_SIZE",
     "Canvas",
     "CanvasScaleState",
+    "check_paint_size",
     "decode_canvas",
     "paint_canvas",
     "plan_canvas",

@@ -19,14 +19,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .base import EXIT_BAD_INPUT, Command, add_reporting_arguments, number, one_line, report_error
+from .film_files import is_film
 from .models import add_model_argument, add_precision_arguments, hide_loading_reports, load_pipeline
-from .stylize_files import Pair, Source, check_outputs, find_sources, plan_outputs, save_image, with_mend_for_shells
+from .stylize_controls import (
+    FLAGS,
+    add_control_arguments,
+    blend,
+    check_against_model,
+    check_control_arguments,
+    control_options,
+    report_controls,
+)
+from .stylize_files import (
+    Pair,
+    Source,
+    check_outputs,
+    find_sources,
+    find_styles,
+    plan_outputs,
+    save_image,
+    with_mend_for_shells,
+)
+from .stylize_film import paint_film, plan_film
 
 
 if TYPE_CHECKING:
     import PIL.Image
 
-    from ..generation_stylevar import StyleVARScaleState
+    from ..generation_stylevar import StyleVARReference, StyleVARScaleState
     from ..pipeline_stylevar import StyleVARPipeline
 
 
@@ -42,7 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "content", metavar="CONTENT", help="what to paint: an image file, a URL, or a folder of images"
     )
     parser.add_argument(
-        "style", metavar="STYLE", help="how to paint it: likewise; of two folders, every content gets every style"
+        "style",
+        metavar="STYLE",
+        nargs="+",
+        help="how to paint it: likewise, or several; every content gets every style, unless --blend makes them one",
     )
     parser.add_argument(
         "-o",
@@ -86,9 +109,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output-size",
         choices=("model", "content"),
-        default="model",
-        help="size of the result: the model's, or that of the content (default: model)",
+        default="content",
+        help="size of the result: as it was painted, or that of the content (default: content)",
     )
+    add_control_arguments(parser)
     parser.add_argument("--recursive", action="store_true", help="look for images in subfolders too")
     parser.add_argument(
         "--previews", action="store_true", help="also write the image after each scale, OUT_scale1.png ..."
@@ -111,14 +135,21 @@ class Report:
 def run(args: argparse.Namespace) -> int:
     # 1. Check the arguments and the pictures that were named
     _check_arguments(args)
-    contents = find_sources("CONTENT", args.content, args.recursive)
-    styles = find_sources("STYLE", args.style, args.recursive)
-    pairs = plan_outputs(args, contents, styles)
-    check_outputs(args, pairs)
+    check_control_arguments(args)
+    film = plan_film(args) if is_film(args.content) else None
+    if film is None:
+        contents = find_sources("CONTENT", args.content, args.recursive)
+        styles = find_styles(args)
+        pairs = plan_outputs(args, contents, styles)
+        check_outputs(args, pairs)
 
     # 2. Load the model
     with hide_loading_reports(args.quiet):
         pipe = load_pipeline(args.model, args.dtype, args.device)
+    check_against_model(args, pipe)
+    if film is not None:
+        args.seed = args.seed or 0  # the same when the command is repeated to go on
+        return paint_film(pipe, film, args)
     if args.seed is None and not args.greedy:
         args.seed = random.SystemRandom().randrange(2**31)
         _say(args, f"--seed {args.seed}")
@@ -133,8 +164,9 @@ def run(args: argparse.Namespace) -> int:
         summary = {
             "model": pipe.model.name_or_path,
             "inputs": {"content": [s.location for s in contents], "style": [s.location for s in styles]},
+            "controls": report_controls(args),
             "outputs": report.outputs,
-            "seeds": None if args.greedy else [args.seed + k for k in range(args.num_images)],
+            "seeds": None if args.greedy else [args.seed + k for k in range(max(args.num_images, args.best_of))],
             "seconds": seconds,
             "dtype": str(pipe.model.model.dtype).removeprefix("torch."),
             "device": str(pipe.device),
@@ -164,7 +196,7 @@ def _paint_all(pipe: "StyleVARPipeline", pairs: Sequence[Pair], args: argparse.N
     num_scales = pipe.model.config.num_scales
     broken: set[str] = set()
     with tqdm(
-        total=len(pairs) * args.num_images * num_scales,
+        total=len(pairs) * max(args.num_images, args.best_of) * num_scales,
         desc="Painting",
         unit="image",
         unit_scale=1 / num_scales,
@@ -172,10 +204,10 @@ def _paint_all(pipe: "StyleVARPipeline", pairs: Sequence[Pair], args: argparse.N
     ) as bar:
 
         def advance(state: "StyleVARScaleState") -> None:
-            bar.update(len(state.codes))
+            bar.update(1 if args.paint_size else len(state.codes))
 
         for style_pairs in _by_style(pairs):
-            if (style := _read(style_pairs[0].style, "STYLE", report, broken)) is None:
+            if (style := _read_style(pipe, style_pairs[0].style, args, report, broken)) is None:
                 continue
             size = max(PAIRS_PER_CALL, args.batch_size)
             for chunk in (style_pairs[i : i + size] for i in range(0, len(style_pairs), size)):
@@ -203,10 +235,20 @@ def _read(source: Source, name: str, report: Report, broken: set[str]) -> "PIL.I
         return None
 
 
+def _read_style(
+    pipe: "StyleVARPipeline", source: Source, args: argparse.Namespace, report: Report, broken: set[str]
+) -> "PIL.Image.Image | StyleVARReference | None":
+    """The style, or what several styles blend to; `None` if it is broken, which is reported."""
+    if not source.parts:
+        return _read(source, "STYLE", report, broken)
+    pictures = [_read(part, "STYLE", report, broken) for part in source.parts]
+    return None if None in pictures else blend(pipe, pictures, args)
+
+
 def _paint(
     pipe: "StyleVARPipeline",
     readable: Sequence[tuple[Pair, "PIL.Image.Image"]],
-    style: "PIL.Image.Image",
+    style: "PIL.Image.Image | StyleVARReference",
     args: argparse.Namespace,
     report: Report,
     advance: "Callable[[StyleVARScaleState], None]",
@@ -231,6 +273,9 @@ def _paint(
             top_p=args.top_p,
             temperature=args.temperature,
             output_size=args.output_size,
+            num_candidates=args.best_of,
+            rank_by=args.rank_by,
+            **control_options(args),
             callback_on_scale_end=advance,
             previews=args.previews,
         )
@@ -265,7 +310,10 @@ def _save_pair(pair: Pair, images: Any, previews: Any, args: argparse.Namespace,
         images, previews = [images], [previews]
     for k, (path, image) in enumerate(zip(pair.outputs, images, strict=True)):
         entry = {"content": pair.content.location, "style": pair.style.location, "output": str(path)}
-        entry["seed"] = None if args.greedy else args.seed + k
+        drawn = image.info.get("candidate", k)
+        entry["seed"] = None if args.greedy else args.seed + drawn
+        if args.best_of > 1:
+            entry["score"] = image.info["score"]
         if not written(image, path):
             continue
         if args.previews:
@@ -282,7 +330,11 @@ COMMAND = Command(
     name="stylize",
     summary="paint photographs in the style of others",
     example="stylevar stylize photo.jpg painting.jpg -o out.png --seed 0\n"
-    "stylevar stylize photos/ painting.jpg -o out/ --batch-size 4 --output-size content",
+    "stylevar stylize photos/ painting.jpg -o out/ --batch-size 4\n"
+    "stylevar stylize photo.jpg a.jpg b.jpg --blend 0.7 0.3 --keep-colors 0.5 -o out.png\n"
+    "stylevar stylize photo.jpg painting.jpg -o large.png --paint-size 1024\n"
+    "stylevar stylize clip.mp4 painting.jpg -o out.mp4",
     add_arguments=add_arguments,
     run=run,
+    flags=FLAGS,
 )

@@ -15,6 +15,7 @@ from urllib.parse import urlparse
 from uuid import uuid4
 
 from .base import one_line
+from .stylize_controls import is_blend
 
 
 if TYPE_CHECKING:
@@ -27,11 +28,15 @@ OUTPUT_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 @dataclass(frozen=True)
 class Source:
-    """A picture to read: its path or URL, the name that its results carry, and the picture if it was read already."""
+    """
+    A picture to read: its path or URL, the name that its results carry, and the picture if it was read already. Or
+    several styles that are blended into one.
+    """
 
     location: str
     label: str
     image: "PIL.Image.Image | None" = None
+    parts: tuple["Source", ...] = ()
 
     def read(self, name: str) -> "PIL.Image.Image":
         from ..image_processing_stylevar import load_image
@@ -91,6 +96,17 @@ def find_sources(name: str, location: str, recursive: bool) -> list[Source]:
     return [Source(str(path), str(label)) for path, label in zip(files, unique, strict=True)]
 
 
+def find_styles(args: argparse.Namespace) -> list[Source]:
+    """All styles that are named; a single one that stands for them if they are to be blended."""
+    found = [source for style in args.style for source in find_sources("STYLE", style, args.recursive)]
+    if not is_blend(args):
+        return found
+    if len(found) != len(args.style):
+        raise ValueError("`STYLE` must be pictures where they are blended, but got a folder. Name the files in it.")
+    location, label = (sep.join(names) for sep, names in ((" + ", args.style), ("+", [s.label for s in found])))
+    return [Source(location, label, parts=tuple(found))]
+
+
 def with_mend_for_shells(error: Exception | str) -> str:
     """The message in one line. Where it says to raise `max_image_pixels`, which no flag does, it says what helps."""
     return re.sub(r"(?<=\. )[^.]*`max_image_pixels`.*", "Shrink the picture first.", one_line(error))
@@ -101,7 +117,8 @@ def plan_outputs(args: argparse.Namespace, contents: Sequence[Source], styles: S
     output = Path(args.output)
     is_folder = output.is_dir() or args.output.endswith(("/", os.sep)) or not output.suffix
     is_image = output.suffix.lower() in OUTPUT_SUFFIXES
-    from_folder = Path(args.content).is_dir() or Path(args.style).is_dir()
+    from_folder = Path(args.content).is_dir() or any(Path(style).is_dir() for style in args.style)
+    from_folder = from_folder or len(styles) > 1
     if not is_folder and (from_folder or args.num_images > 1):
         if is_image:
             what = "a folder of inputs" if from_folder else f"{args.num_images} images"
@@ -128,7 +145,8 @@ def check_outputs(args: argparse.Namespace, pairs: Sequence[Pair]) -> None:
     if len(set(outputs)) < len(outputs):
         twice = Counter(outputs).most_common(1)[0][0]
         raise ValueError(f"Inputs must have names that tell their results apart, but two become {twice}. Rename one.")
-    inputs = {Path(source.location).resolve() for pair in pairs for source in (pair.content, pair.style)}
+    sources = [source for pair in pairs for source in (pair.content, pair.style, *pair.style.parts)]
+    inputs = {Path(source.location).resolve() for source in sources}
     for path in outputs:
         if path.resolve() in inputs:
             raise ValueError(f"`--output` must not be an input, but got {str(path)!r} for both. Choose another.")
