@@ -111,9 +111,7 @@ def check_control_arguments(args: argparse.Namespace) -> None:
     if args.blend is not None and not sum(args.blend) > 0:
         raise ValueError("--blend must have a weight above 0, but got none. Raise that of one style.")
     if (args.best_of > 1) != (args.rank_by is not None):
-        raise ValueError(
-            "--best-of N and --rank-by go together. Say how many to draw, and what tells the best."
-        )
+        raise ValueError("--best-of N and --rank-by go together. Say how many to draw, and what tells the best.")
     if args.best_of > 1 and args.best_of < args.num_images:
         raise ValueError(f"--best-of must be at least --num-images ({args.num_images}), but got {args.best_of}.")
     if args.greedy and args.best_of > 1:
