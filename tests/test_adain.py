@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-from stylevar_hf.evaluation.adain import (
+from stylevar_hf.data.teachers.adain import (
     AdaINConfig,
     AdaINModel,
     adaptive_instance_normalization,

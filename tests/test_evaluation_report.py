@@ -22,6 +22,7 @@ from transformers.testing_utils import CaptureLogger
 from transformers.utils import logging
 
 from stylevar_hf import StyleVARImageProcessor, StyleVARPipeline
+from stylevar_hf.data.teachers.adain import AdaINConfig, AdaINModel
 from stylevar_hf.evaluation import (
     Estimate,
     EvaluationConfig,
@@ -34,7 +35,6 @@ from stylevar_hf.evaluation import (
     save_gallery,
     structural_similarity,
 )
-from stylevar_hf.evaluation.adain import AdaINConfig, AdaINModel
 from stylevar_hf.evaluation.measures import get_measure
 from stylevar_hf.evaluation.report.html import to_html
 from stylevar_hf.evaluation.report.markdown import to_markdown

@@ -1,6 +1,6 @@
 # Copyright 2026 The stylevar-hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Triplets (content, style, target): loading, splitting, mixing, checking, augmentation, and batches for the model."""
+"""Triplets (content, style, target): making, loading, splitting, checking, augmentation, and batches for the model."""
 
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ _MODULES = {
     "layouts.folders": ("check_folder",),
     "cache.images": ("cache_images",),
     "layouts.imagepulse": ("load_imagepulse",),
+    "making": ("MakingReport", "make_triplets"),
     "mixing": ("CurriculumDataset", "EpochCallback", "concatenate", "mix_datasets", "with_index"),
     "layouts.omnistyle": ("load_omnistyle",),
     "procedural.triplets": ("load_procedural", "procedural_triplet", "stream_procedural"),
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from .layouts.imagepulse import load_imagepulse
     from .layouts.omnistyle import load_omnistyle
     from .layouts.unpaired import load_unpaired
+    from .making import MakingReport, make_triplets
     from .mixing import CurriculumDataset, EpochCallback, concatenate, mix_datasets, with_index
     from .procedural.triplets import load_procedural, procedural_triplet, stream_procedural
     from .splits import split_by_content
@@ -49,6 +51,7 @@ __getattr__, __dir__ = lazy_names(__name__, _MODULES)
 __all__ = [
     "CurriculumDataset",
     "EpochCallback",
+    "MakingReport",
     "Problem",
     "StrengthAnchors",
     "StyleVARTripletCollator",
@@ -65,6 +68,7 @@ __all__ = [
     "load_procedural",
     "load_triplets",
     "load_unpaired",
+    "make_triplets",
     "mix_datasets",
     "procedural_triplet",
     "split_by_content",

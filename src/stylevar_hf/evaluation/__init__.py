@@ -12,17 +12,12 @@ from .._common.lazy import lazy_names
 
 
 _MODULES = {
-    "adain": ("AdaINConfig", "AdaINModel", "convert_adain_checkpoint"),
-    "baselines": (
-        "AdaINGenerator",
-        "BaselineUnavailable",
-        "Generator",
-        "PairFunction",
-        "PipelineGenerator",
-        "get_baseline",
-    ),
+    ".data.teachers.adain": ("AdaINConfig", "AdaINGenerator", "AdaINModel", "convert_adain_checkpoint"),
+    ".data.teachers.base": ("Generator", "PairFunction", "PipelineGenerator"),
+    ".data.teachers.reinhard": ("reinhard_transfer",),
+    "baselines": ("BaselineUnavailable", "get_baseline"),
     "benchmarks": ("BenchmarkSet", "load_benchmark"),
-    "controls": ("derangement", "reinhard_transfer", "return_content", "return_style"),
+    "controls": ("derangement", "return_content", "return_style"),
     "evaluation_config": ("EvaluationConfig",),
     "report.gallery": ("draw_gallery", "save_gallery"),
     ".measures.images": (
@@ -43,6 +38,9 @@ _MODULES = {
 }
 
 if TYPE_CHECKING:
+    from ..data.teachers.adain import AdaINConfig, AdaINGenerator, AdaINModel, convert_adain_checkpoint
+    from ..data.teachers.base import Generator, PairFunction, PipelineGenerator
+    from ..data.teachers.reinhard import reinhard_transfer
     from ..measures.images import (
         colour_distance,
         colour_signature,
@@ -53,17 +51,9 @@ if TYPE_CHECKING:
         texture_distance,
         texture_signature,
     )
-    from .adain import AdaINConfig, AdaINModel, convert_adain_checkpoint
-    from .baselines import (
-        AdaINGenerator,
-        BaselineUnavailable,
-        Generator,
-        PairFunction,
-        PipelineGenerator,
-        get_baseline,
-    )
+    from .baselines import BaselineUnavailable, get_baseline
     from .benchmarks import BenchmarkSet, load_benchmark
-    from .controls import derangement, reinhard_transfer, return_content, return_style
+    from .controls import derangement, return_content, return_style
     from .evaluation_config import EvaluationConfig
     from .measures import MEASURE_NAMES
     from .metrics import METRIC_NAMES, MetricInfo, MetricUnavailable, get_metric_info, load_metric

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Folders of any layout: what `stylevar data check` finds in them, and plain `content/ style/ target/` folders."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,8 @@ from .scanning import Scan, by_stem, is_image
 FORMATS = ("auto", "omnistyle", "imagepulse", "folder", "dataset")
 # What `save_to_disk` writes, and what tells `load_dataset` which image is which.
 _SAVED_FILES = ("state.json", "dataset_dict.json")
-_METADATA_FILES = ("metadata.jsonl", "metadata.csv")
+METADATA_FILE = "metadata.jsonl"
+_METADATA_FILES = (METADATA_FILE, "metadata.csv")
 # Aspect ratios of content and target that differ by more than this are no rounding.
 ASPECT_TOLERANCE = 0.02
 
@@ -151,8 +153,10 @@ def folder_columns(root: Path) -> tuple[str, ...]:
 def scan_folders(root: str | os.PathLike) -> Scan:
     """
     The triplets of `root/content`, `root/style` and `root/target`, whose files have the same names but for their
-    suffixes, those of subfolders included; pairs where there is no folder of targets. A name belongs to a triplet, not
-    to a content, which may lie there under many: its id is a hash.
+    suffixes, those of subfolders included; pairs where there is no folder of targets.
+
+    A name belongs to a triplet, not to a content, which may lie there under many: its id is what `metadata.jsonl`
+    says, as [`make_triplets`] writes it, or else a hash.
     """
     root, scan = Path(root), Scan()
     columns = folder_columns(root)
@@ -161,15 +165,36 @@ def scan_folders(root: str | os.PathLike) -> Scan:
         reason = "shares no name with style: for all pairs of two folders, name them both (`unpaired:CONTENTS,STYLES`)"
         scan.error("content", root / "content", reason)
         return scan
-    for stem in sorted(set().union(*images.values())):
+    ids = _read_ids(root / METADATA_FILE, scan)
+    for stem in sorted(set(ids).union(*images.values())):
         row = {column: str(images[column][stem]) for column in columns if stem in images[column]}
         if len(row) == len(columns):
-            scan.rows.append({**row, "content_id": None, "style_id": stem})
+            scan.rows.append({**row, "content_id": None, "style_id": stem, **ids.get(stem, {})})
+            if ids and stem not in ids:
+                scan.warning("content", row["content"], f"is not in {METADATA_FILE}: its id is a hash of the file")
         for column in columns:
             if column not in row:
-                others = " and ".join(row[other] for other in row)
+                others = " and ".join(row[other] for other in row) or f"a line of {METADATA_FILE}"
                 scan.error(column, root / column / f"{stem}.*", f"is missing, but there is {others}")
     return scan
+
+
+def _read_ids(file: Path, scan: Scan) -> dict[str, dict[str, str]]:
+    """The name of a triplet to its `content_id` and `style_id`; empty if the file says nothing of these."""
+    found: dict[str, dict[str, str]] = {}
+    if not file.is_file():
+        return found
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            entry = json.loads(line)
+            name, content_id = entry.get("content_file_name"), entry.get("content_id")
+        except (ValueError, AttributeError):
+            scan.error(None, file, f"line {number} is not a JSON object")
+            continue
+        if name and content_id:
+            stem = Path(name).relative_to(IMAGE_COLUMNS[0]).with_suffix("").as_posix()
+            found[stem] = {key: str(entry[key]) for key in ("content_id", "style_id") if entry.get(key)}
+    return found
 
 
 def _find_format(folder: Path) -> str:

@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from ..._common.errors import invalid
-from ..baselines import Generator
+from ...data.teachers.base import Generator
 from ..inputs import fit
 from ..systems import System
 from .pairs import PairSet

@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from ... import __version__
 from ..._common.errors import invalid
-from ..baselines import BaselineUnavailable, Generator, PipelineGenerator, get_baseline
+from ...data.teachers.base import Generator, PipelineGenerator
+from ..baselines import BaselineUnavailable, get_baseline
 from ..benchmarks import load_benchmark
 from ..evaluation_config import EvaluationConfig
 from ..inputs import batches

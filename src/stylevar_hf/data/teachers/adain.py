@@ -20,13 +20,16 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
-from .._common.errors import invalid, listed
+from ..._common.errors import invalid, listed
+from .base import TeacherUnavailable, check_pairs
 
 
 # Layers by kind: the output channels of a 3 x 3 convolution (after reflection padding, before a ReLU), or a change of
@@ -284,12 +287,83 @@ def _check_alpha(alpha: float) -> None:
         raise invalid("alpha", "a number in [0, 1]", repr(alpha), "1 is all of the style.")
 
 
+class AdaINGenerator:
+    """
+    [`AdaINModel`] as a [`Generator`]; draws no random numbers.
+
+    Args:
+        model ([`AdaINModel`]):
+            Where it is to compute.
+        name (`str`, *optional*, defaults to `"adain"`):
+            What files and tables call it.
+        alpha (`float`, *optional*):
+            How much of the style, instead of the model's own.
+    """
+
+    def __init__(self, model: AdaINModel, name: str = "adain", alpha: float | None = None):
+        self.model = model
+        self.name = name
+        self.alpha = alpha
+
+    @torch.no_grad()
+    def stylize(self, contents, styles, seeds):
+        check_pairs(contents, styles, seeds)
+        return [self._paint(content, style) for content, style in zip(contents, styles, strict=True)]
+
+    def _paint(self, content: PIL.Image.Image, style: PIL.Image.Image) -> PIL.Image.Image:
+        # One by one: sizes may differ, and a result does not depend on what else is asked for.
+        images = self.model(*(_to_tensor(image, self.model) for image in (content, style)), alpha=self.alpha).images
+        array = (images[0].float() * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        return PIL.Image.fromarray(array)
+
+
+def load_adain(weights: str | os.PathLike | None, device: str | torch.device = "cpu") -> AdaINModel:
+    """
+    The model of a folder, ready to paint.
+
+    Args:
+        weights (`str` or `os.PathLike`, *optional*):
+            A folder made by [`convert_adain_checkpoint`]. It may also hold the published files `vgg_normalised.pth`
+            and `decoder.pth`; these are converted to a folder `converted` beside them.
+        device (`str` or `torch.device`, *optional*, defaults to the CPU):
+            Where it computes.
+
+    Raises:
+        ValueError: If the weights do not fit.
+        TeacherUnavailable: If they are missing.
+    """
+    return AdaINModel.from_pretrained(_adain_folder(weights)).to(device)
+
+
+def _adain_folder(weights: str | os.PathLike | None) -> Path:
+    mend = f"Get both from {WEIGHTS_PAGE} and hand their folder over, or one that `convert_adain_checkpoint` makes."
+    if weights is None:
+        raise TeacherUnavailable(f"AdaIN needs vgg_normalised.pth and decoder.pth, but got none. {mend}")
+    folder = Path(weights).expanduser()
+    for place in (folder, folder / "converted"):
+        if (place / "config.json").is_file():
+            return place
+    missing = [file for file in ("vgg_normalised.pth", "decoder.pth") if not (folder / file).is_file()]
+    if missing:
+        raise TeacherUnavailable(
+            f"AdaIN needs vgg_normalised.pth and decoder.pth, but {str(folder)!r} lacks {', '.join(missing)}. {mend}"
+        )
+    return convert_adain_checkpoint(folder / "vgg_normalised.pth", folder / "decoder.pth", folder / "converted")
+
+
+def _to_tensor(image: PIL.Image.Image, model: AdaINModel) -> torch.Tensor:
+    array = np.asarray(image.convert("RGB")).copy()
+    return torch.from_numpy(array).permute(2, 0, 1)[None].to(model.device).float() / 255
+
+
 __all__ = [
     "AdaINConfig",
+    "AdaINGenerator",
     "AdaINModel",
     "AdaINOutput",
     "adaptive_instance_normalization",
     "build_decoder",
     "build_encoder",
     "convert_adain_checkpoint",
+    "load_adain",
 ]
