@@ -114,9 +114,9 @@ class TestEvaluate:
         assert out.splitlines() == [
             f"{tmp_path / 'out'}/{name}" for name in ("results.json", "results.md", "index.html")
         ]
-        assert "not computed: AdaIN: The baseline 'adain' needs vgg_normalised.pth" in err
+        assert "not computed: AdaIN: AdaIN needs vgg_normalised.pth" in err
         text = (tmp_path / "out" / "results.md").read_text()
-        assert "| ImagePulse (n = " in text and "Reinhard" in text and "AdaIN: The baseline" in text
+        assert "| ImagePulse (n = " in text and "Reinhard" in text and "AdaIN: AdaIN needs" in text
 
     def test_unpaired_and_resumed(self, folders, tiny_model_dir, tmp_path, capsys):
         arguments = ("--model", tiny_model_dir, "--benchmark", f"unpaired:{folders}", "-o", tmp_path / "out", *FAST)

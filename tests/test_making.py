@@ -158,12 +158,12 @@ class TestMakeTriplets:
         assert row["target"].format == "JPEG"
 
     def test_processes_of_accelerate_share_the_work(self, folders, tmp_path, monkeypatch):
+        waited = []
         for rank, share in ((0, 6), (1, 5)):
-            waited = []
             state = SimpleNamespace(process_index=rank, num_processes=2, wait_for_everyone=lambda: waited.append(1))
             monkeypatch.setattr(making, "_accelerate_state", lambda state=state: state)
             assert make(folders, tmp_path / "shared", num_triplets=11).num_painted == share
-            assert len(waited) == 2  # for the lists, and for the pictures
+        assert len(waited) == 4  # each for the lists, and for the pictures
         monkeypatch.undo()
         make(folders, tmp_path / "alone", num_triplets=11)
         assert pixels(tmp_path / "shared") == pixels(tmp_path / "alone")
