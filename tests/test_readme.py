@@ -115,6 +115,9 @@ BLOCKS = {
         makes=("start/model.safetensors", "sft/model.safetensors", "my-style/adapter_model.safetensors"),
     ),
     "from stylevar_hf import StyleVARSFTConfig, StyleVARSFTTrainer": Preparation(names=trainer_names),
+    'pip install -e ".[train,teach]"': Preparation(
+        changes={"--num-triplets 2000": "--num-triplets 2 --processes 1"}, makes=("taught/target/000001.png",)
+    ),
     'pip install -e ".[rl]"': Preparation(
         without=("stylevar-grpo",),
         changes={
@@ -214,6 +217,7 @@ def write_pictures(folder: Path) -> None:
         write(name)
     write("photos/one.jpg")
     write("photos/two.jpg")
+    write("paintings/one.jpg")
     write("data/omnistyle/style/oil.png")
     write("data/omnistyle/style/ink.png")
     for k in range(8):
