@@ -96,9 +96,7 @@ class TestControls:
         assert np.array_equal(np.asarray(returned), 255 - np.asarray(content.convert("L").convert("RGB")))
 
     def test_unknown_name(self):
-        with pytest.raises(
-            ValueError, match="`name` must be one of content, style, .*, magenta, but got 'gatys'"
-        ):
+        with pytest.raises(ValueError, match="`name` must be one of content, style, .*, magenta, but got 'gatys'"):
             get_baseline("gatys")
 
 

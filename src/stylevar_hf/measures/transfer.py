@@ -3,10 +3,10 @@
 r"""
 What a person asks of a style transfer: is it this photograph, is it this painting, how far did it get, is it sharp?
 
-| function | asks | unchanged content | style itself |
+| measure | asks | the content itself | the style itself |
 |---|---|---|---|
-| [`retrieval_probability`] of [`content_descriptors`] | is the right content found among N from the output? | 1 | about 1/N |
-| [`retrieval_probability`] of [`style_descriptors`] | is the right style found among N? | about 1/N | 1 |
+| content retrieval, [`content_similarities`] | is the right content found among N from the output? | 1 | 1/N |
+| style retrieval, [`style_similarities`] | is the right style found among N? | about 1/N | 1 |
 | [`style_distance_covered`] | which share of the way from the content to the style was covered? | 0 | 1 |
 | [`sharpness`] | how much fine detail is there, relative to the content's? | 1 | any |
 
@@ -88,6 +88,11 @@ def luminance(images: torch.Tensor) -> torch.Tensor:
     return (images * weights[:, None, None]).sum(1, keepdim=True)
 
 
+def style_features(network: TransferFeatures, images: torch.Tensor) -> list[torch.Tensor]:
+    """relu1_1, relu2_1 and relu3_1 of images `(B, 3, H, W)` in [0, 1], each `(B, C, h, w)`."""
+    return network(images, STYLE_BLOCKS)
+
+
 def content_descriptors(network: TransferFeatures, images: torch.Tensor) -> torch.Tensor:
     r"""
     Structure without style: relu4_1 of the luminance. Mean and standard deviation, which carry the style, are
@@ -114,15 +119,18 @@ def content_descriptors(network: TransferFeatures, images: torch.Tensor) -> torc
     return F.normalize(((features - mean) / (std + EPSILON)).flatten(1), dim=1)
 
 
-def style_descriptors(network: TransferFeatures, images: torch.Tensor) -> torch.Tensor:
+def style_descriptors(features: Sequence[torch.Tensor]) -> torch.Tensor:
     """
-    Palette and texture wherever they are: mean and standard deviation over places of each channel of relu1_1, relu2_1
-    and relu3_1 (the statistics that AdaIN transfers).
+    Palette and texture wherever they are: mean and standard deviation over places of each channel (the statistics that
+    AdaIN transfers).
+
+    Args:
+        features (`Sequence[torch.Tensor]` of shapes `(B, C, h, w)`):
+            relu1_1, relu2_1 and relu3_1, from [`style_features`].
 
     Returns:
-        `torch.Tensor` of shape `(B, 2 * C)`, C the channels of the three layers together; 896 for the true VGG-19.
+        `torch.Tensor` of shape `(B, 2 * C)`, C the channels of the layers together; 896 for the true VGG-19.
     """
-    features = network(images, STYLE_BLOCKS)
     return torch.cat([part for one in features for part in (one.mean((2, 3)), one.std((2, 3)))], dim=1)
 
 
@@ -187,13 +195,17 @@ def retrieval_probability(
     return probabilities
 
 
-def gram_matrices(features: torch.Tensor) -> torch.Tensor:
-    """Products of channels, mean over places: `(B, C, h, w)` to `(B, C, C)`."""
-    flat = features.flatten(2)
-    return flat @ flat.transpose(1, 2) / flat.shape[2]
+def gram_matrices(features: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    r"""
+    Products of channels, mean over places, $G = F F^T / (h w)$: `(B, C, h, w)` to `(B, C, C)` per layer.
+
+    Args:
+        features (`Sequence[torch.Tensor]`): From [`style_features`].
+    """
+    return [torch.einsum("bchw,bdhw->bcd", one, one) / one[0, 0].numel() for one in features]
 
 
-def style_distances(network: TransferFeatures, images: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
+def style_distances(grams: Sequence[torch.Tensor], styles: Sequence[torch.Tensor]) -> torch.Tensor:
     r"""
     Distance of Gram matrices (arXiv 1508.06576), relative to the style's,
 
@@ -201,31 +213,37 @@ def style_distances(network: TransferFeatures, images: torch.Tensor, styles: tor
 
     with Frobenius norms, over relu1_1, relu2_1 and relu3_1.
 
+    Args:
+        grams, styles (`Sequence[torch.Tensor]`): From [`gram_matrices`], of images and of styles.
+
     Returns:
         `torch.Tensor` of shape `(B,)`: 0 or more.
     """
-    distances = []
-    for features, references in zip(network(images, STYLE_BLOCKS), network(styles, STYLE_BLOCKS), strict=True):
-        grams, targets = gram_matrices(features), gram_matrices(references)
-        distances.append((grams - targets).flatten(1).norm(dim=1) / (targets.flatten(1).norm(dim=1) + EPSILON))
+    distances = [
+        (one - style).flatten(1).norm(dim=1) / (style.flatten(1).norm(dim=1) + EPSILON)
+        for one, style in zip(grams, styles, strict=True)
+    ]
     return torch.stack(distances).mean(0)
 
 
 def style_distance_covered(
-    network: TransferFeatures, outputs: torch.Tensor, contents: torch.Tensor, styles: torch.Tensor
+    outputs: Sequence[torch.Tensor], contents: Sequence[torch.Tensor], styles: Sequence[torch.Tensor]
 ) -> torch.Tensor:
     r"""
     Which share of the way from content to style an output covered,
 
     $$ 1 - d(o, s) / d(c, s) $$
 
-    with [`style_distances`].
+    with [`style_distances`] d.
+
+    Args:
+        outputs, contents, styles (`Sequence[torch.Tensor]`): From [`gram_matrices`].
 
     Returns:
         `torch.Tensor` of shape `(B,)`: 0 for the content itself, 1 for the style, below 0 where the output is further
-        from the style than the content.
+        from the style than the content is.
     """
-    return 1 - style_distances(network, outputs, styles) / (style_distances(network, contents, styles) + EPSILON)
+    return 1 - style_distances(outputs, styles) / (style_distances(contents, styles) + EPSILON)
 
 
 def detail(images: torch.Tensor) -> torch.Tensor:
@@ -239,3 +257,21 @@ def detail(images: torch.Tensor) -> torch.Tensor:
 def sharpness(outputs: torch.Tensor, contents: torch.Tensor) -> torch.Tensor:
     """[`detail`] of the output over that of the content, `(B,)`: 1 where there is as much."""
     return detail(outputs) / (detail(contents) + EPSILON)
+
+
+__all__ = [
+    "NUM_CANDIDATES",
+    "TransferFeatures",
+    "content_descriptors",
+    "content_similarities",
+    "detail",
+    "gram_matrices",
+    "luminance",
+    "retrieval_probability",
+    "sharpness",
+    "style_descriptors",
+    "style_distance_covered",
+    "style_distances",
+    "style_features",
+    "style_similarities",
+]

@@ -59,7 +59,7 @@ class VGGFeatures(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, images: torch.Tensor, depth: int | None = None) -> list[torch.Tensor]:
-        """Images `(B, 3, H, W)` in [0, 1] to the features after `relu1_1`, `relu2_1` and so on, up to block `depth`."""
+        """Images `(B, 3, H, W)` in [0, 1] to the features after `relu1_1`, `relu2_1`, ..., up to block `depth`."""
         hidden_states, features = self.normalise(images), []
         for index, block in enumerate(self.blocks):
             if index > 0:
