@@ -183,7 +183,7 @@ class TestPictures:
         for name in ("wandb", "trackio"):
             stub = ModuleType(name)
             stub.__spec__, stub.run = ModuleSpec(name, None), True
-            stub.Image, stub.log = lambda picture: picture, shown.append
+            stub.Image, stub.log = lambda picture, caption: picture, shown.append
             monkeypatch.setitem(sys.modules, name, stub)
         trainer = make_grpo_trainer(tmp_path, num_rollout_images=3, max_steps=1, callbacks=[TensorBoard()])
         trainer.train()

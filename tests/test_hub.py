@@ -30,6 +30,7 @@ SOURCES = Path(stylevar_hf.__file__).parents[1]
 MODEL_FILES = {
     "LICENSE",
     "README.md",
+    "adapters_stylevar.py",
     "config.json",
     "configuration_stylevar.py",
     "generation_config.json",
@@ -68,6 +69,8 @@ push("read only", model_dir, "--repo-id", "me/other", "--token", "hf_me_read", *
 pipe = StyleVARPipeline.from_pretrained(model_dir, device="cpu")
 pipe.push_to_hub("me/by-pipe", license="apache-2.0", private=True)
 pipe.model.push_to_hub("by-model", license="apache-2.0", private=True)
+adapted = StyleVARPipeline.from_pretrained(model_dir, adapter=adapter_dir, device="cpu")
+adapted.push_to_hub("me/by-adapted-pipe", base_model="me/tiny", license="apache-2.0", private=True)
 args = StyleVARSFTConfig(output_dir=out, hub_model_id="me/by-trainer", hub_private_repo=True, use_cpu=True,
                          report_to="none", encoder_batch_norm="frozen")
 trainer = StyleVARSFTTrainer(pipe.model, args=args, processing_class=pipe.image_processor)
@@ -349,6 +352,11 @@ class TestPush:
         shards = [name for name in files if name.startswith("model-0")]
         assert len(shards) > 2 and "model.safetensors" not in files
         assert set(json.loads(files["model.safetensors.index.json"])["weight_map"].values()) == set(shards)
+
+    def test_pipeline_with_an_adapter_publishes_the_adapter(self, hub, published):
+        files = hub.repos["me/by-adapted-pipe"].files()
+        assert "adapter_model.safetensors" in files and "model.safetensors" not in files and "config.json" not in files
+        assert json.loads(files["adapter_config.json"])["base_model_name_or_path"] == "me/tiny"
 
     def test_adapter_names_its_base_and_has_merged_weights_beside_it(self, hub, published):
         assert published["adapter"][0] == 0, published["adapter"]

@@ -30,6 +30,7 @@ from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
+from .adapters_stylevar import StyleVARAdapterMixin
 from .configuration_stylevar import StyleVARConfig
 from .generation_stylevar import (
     PUBLISHED_SAMPLING,
@@ -403,7 +404,7 @@ class StyleVARImageEncoder(ResNetModel):
     _supports_flex_attn = True
 
 
-class StyleVARPreTrainedModel(PreTrainedModel):
+class StyleVARPreTrainedModel(StyleVARAdapterMixin, PreTrainedModel):
     """Initialisation and loading shared by StyleVAR's classes."""
 
     config: StyleVARConfig
