@@ -15,15 +15,11 @@ from safetensors.torch import save_file
 
 from stylevar_hf.commands import download_dreamsim as command
 from stylevar_hf.commands.base import report_error
+from stylevar_hf.measures.base import resize_bicubic
+from stylevar_hf.measures.dreamsim import build_dreamsim
+from stylevar_hf.measures.dreamsim_download import download_dreamsim
+from stylevar_hf.measures.dreamsim_files import DEFAULT_DREAMSIM_TYPE, DREAMSIM_FILES, default_dreamsim_dir
 from stylevar_hf.rewards import DreamSimReward
-from stylevar_hf.rewards.base import resize_bicubic
-from stylevar_hf.rewards.dreamsim import build_dreamsim
-from stylevar_hf.rewards.dreamsim_weights import (
-    DEFAULT_DREAMSIM_TYPE,
-    DREAMSIM_FILES,
-    default_dreamsim_dir,
-    download_dreamsim,
-)
 
 
 dreamsim_package = pytest.importorskip("dreamsim")
@@ -113,7 +109,7 @@ class TestDreamSimReward:
         images, targets = make_images(2), make_images(2, seed=1)
         reward = DreamSimReward(dreamsim_type, scale=2.5, cache_dir=weights_dir)
         rewards = reward(images=images, target_images=targets)
-        model = reward._network
+        model = reward._network.network
         sides = [resize_bicubic(torch.stack(part), 224, 224) for part in (images, targets)]
         expected = (-2.5 * model(*sides)).tolist()
         assert all(isinstance(reward, float) for reward in rewards)
@@ -157,7 +153,7 @@ class TestDreamSimReward:
         targets = [first] * 3 + [second] * 2 + [first]
         embedded = []
         open_clip_reward.prepare()
-        handle = open_clip_reward._network.base_model.model.extractor_list[0].model.register_forward_hook(
+        handle = open_clip_reward._network.network.base_model.model.extractor_list[0].model.register_forward_hook(
             lambda module, inputs, output: embedded.append(len(inputs[0]))
         )
         rewards = open_clip_reward(images=make_images(6), target_images=targets)

@@ -21,7 +21,7 @@ from stylevar_hf.evaluation import (
     texture_signature,
 )
 from stylevar_hf.evaluation import statistics as intervals
-from stylevar_hf.measures.images import colour_signature, lab_to_array, to_lab
+from stylevar_hf.measures.pictures import colour_signature, lab_to_array, to_lab
 
 
 SIDE = 96

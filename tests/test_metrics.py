@@ -114,7 +114,7 @@ def weights(tmp_path_factory) -> Path:
     torch.save({f"features.{k}": v for k, v in random_state(squeeze).items()}, folder / "squeezenet1_1-b8a52dc0.pth")
     torch.save({f"features.{k}": v for k, v in random_state(features, 1).items()}, folder / VGG19_FILE)
     torch.save(random_state(inception, 2), folder / "art_inception.pth")
-    torch.save(random_state(fidelity, 3), folder / frechet.FID_FILE)
+    torch.save(random_state(fidelity, 3), folder / frechet.FID_FILE.name)
     save_dreamsim(folder)
     (folder / "clip").mkdir()
     save_clip(folder / "clip")
@@ -204,9 +204,9 @@ class TestRegistry:
         subprocess.run([sys.executable, "-c", code], check=True)
 
     def test_missing_package(self, monkeypatch):
-        monkeypatch.setitem(sys.modules, "torchmetrics.functional.image", None)
+        monkeypatch.setitem(sys.modules, "evaluate", None)
         monkeypatch.delitem(sys.modules, "stylevar_hf.evaluation.metrics.ssim.ssim", raising=False)
-        with pytest.raises(ModuleNotFoundError, match=r"'ssim' needs torchmetrics.*pip install stylevar-hf\[eval\]"):
+        with pytest.raises(ModuleNotFoundError, match=r"'ssim' needs evaluate.*pip install stylevar-hf\[eval\]"):
             load_metric("ssim")
 
 
@@ -367,12 +367,9 @@ class TestMissingWeights:
     def test_download_that_fails(self, tmp_path, monkeypatch):
         import huggingface_hub
 
-        from stylevar_hf.measures import weights as torchvision_weights
-
         monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
         monkeypatch.setattr(huggingface_hub, "is_offline_mode", lambda: False)
-        monkeypatch.setattr("stylevar_hf.evaluation.metrics.weights.DOWNLOAD_URL", f"{tmp_path.as_uri()}/")
-        assert torchvision_weights.DOWNLOAD_URL.startswith("https://download.pytorch.org")
+        monkeypatch.setattr("stylevar_hf.measures.weights.TORCHVISION_URL", f"{tmp_path.as_uri()}/")
         with pytest.raises(MetricUnavailable, match="the download failed .*No such file.*hand it over: weights="):
             load_metric("style_loss", cache_dir=tmp_path)
         (tmp_path / VGG19_FILE).write_bytes(b"something else")
@@ -389,7 +386,7 @@ class TestMissingWeights:
 
 
 class TestValues:
-    def test_ssim_is_that_of_scikit_image(self, load):
+    def test_ssim_is_that_of_pictures(self, load):
         a, b = make_arrays(3), make_arrays(3, seed=1)
         expected = [structural_similarity(x, y) for x, y in zip(a, b, strict=True)]
         assert values_of(load("ssim"), a, b) == pytest.approx(expected, abs=1e-5)
@@ -447,18 +444,18 @@ class TestValues:
         assert backwards != pytest.approx(expected.tolist(), rel=1e-5), "not symmetric"
 
     def test_cfsd_by_hand_and_in_parts(self, monkeypatch):
-        from stylevar_hf.evaluation.metrics.cfsd import cfsd
+        from stylevar_hf.measures import vgg
 
         # Two places with one feature: rows softmax(4, 0) and softmax(0, 0) against uniform ones.
         image, content = torch.zeros(1, 2, 1), torch.tensor([[[2.0], [0.0]]])
         p = math.exp(4) / (math.exp(4) + 1)
         expected = p * math.log(2 * p) + (1 - p) * math.log(2 * (1 - p))
-        assert cfsd.structural_distance(image, content).tolist() == pytest.approx([expected])
+        assert vgg.structural_distance(image, content).tolist() == pytest.approx([expected])
         generator = torch.Generator().manual_seed(0)
         batch = [torch.rand(2, 7, 3, generator=generator) for _ in range(2)]
-        whole = cfsd.structural_distance(*batch)
-        monkeypatch.setattr(cfsd, "MAX_ENTRIES", 2 * 7 * 3)
-        assert cfsd.structural_distance(*batch).tolist() == pytest.approx(whole.tolist(), rel=1e-6)
+        whole = vgg.structural_distance(*batch)
+        monkeypatch.setattr(vgg, "MAX_ENTRIES", 2 * 7 * 3)
+        assert vgg.structural_distance(*batch).tolist() == pytest.approx(whole.tolist(), rel=1e-6)
 
     def test_lpips_is_that_of_the_package(self, weights, load):
         lpips = pytest.importorskip("lpips")
@@ -474,7 +471,7 @@ class TestValues:
 
     def test_dreamsim_is_that_of_the_package(self, load):
         images, references = make_arrays(2, 224, 224), make_arrays(2, 224, 224, seed=1)
-        model = load("dreamsim")._reward._network
+        model = load("dreamsim")._network.network
         with torch.no_grad():
             expected = model(to_batch(images), to_batch(references))
         values = values_of(load("dreamsim"), images, references)
@@ -551,7 +548,7 @@ class TestFrechet:
         from torchmetrics.image.fid import NoTrainInceptionV3
 
         images, references = make_arrays(2, 80, 60), make_arrays(2, 80, 60, seed=1)
-        path = str(weights / frechet.FID_FILE)
+        path = str(weights / frechet.FID_FILE.name)
         theirs = NoTrainInceptionV3("inception-v3-compat", ["2048"], path, antialias=False)
         features = [theirs((to_batch(part) * 255).round().byte()) for part in (images, references)]
         ours = load("fid")._features(load("fid")._network, [PIL.Image.fromarray(image) for image in images])

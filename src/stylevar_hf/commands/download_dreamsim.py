@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..rewards.dreamsim_weights import download_dreamsim
+    from ..measures.dreamsim_download import download_dreamsim
 
     start = time.perf_counter()
     try:

@@ -20,7 +20,7 @@ _MODULES = {
     "controls": ("derangement", "return_content", "return_style"),
     "evaluation_config": ("EvaluationConfig",),
     "report.gallery": ("draw_gallery", "save_gallery"),
-    ".measures.images": (
+    ".measures.pictures": (
         "colour_distance",
         "colour_signature",
         "mean_colour_difference",
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ..data.teachers.adain import AdaINConfig, AdaINGenerator, AdaINModel, convert_adain_checkpoint
     from ..data.teachers.base import Generator, PairFunction, PipelineGenerator
     from ..data.teachers.reinhard import reinhard_transfer
-    from ..measures.images import (
+    from ..measures.pictures import (
         colour_distance,
         colour_signature,
         mean_colour_difference,

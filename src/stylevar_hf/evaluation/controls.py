@@ -13,7 +13,7 @@ from numbers import Integral
 
 import numpy as np
 
-from ..measures.images import Picture
+from ..measures.pictures import Picture
 
 
 def return_content(content: Picture, style: Picture) -> Picture:

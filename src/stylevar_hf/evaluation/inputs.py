@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from ..image_processing_stylevar import ImageSource, StyleVARImageProcessor, load_image
-from ..measures.images import colour_signature, texture_signature
+from ..measures.pictures import colour_signature, texture_signature
 from ..modeling_stylevar import StyleVARForConditionalGeneration
 from ..pipeline_stylevar import StyleVARPipeline
 

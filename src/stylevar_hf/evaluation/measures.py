@@ -44,7 +44,7 @@ class Measure:
     digits: int
     is_metric: bool = False
     per_image: bool = True
-    source: str = "stylevar_hf.measures.images"
+    source: str = "stylevar_hf.measures"
 
     @property
     def heading(self) -> str:

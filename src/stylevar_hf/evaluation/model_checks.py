@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..image_processing_stylevar import ImageSource
-from ..measures.images import mean_colour_difference, peak_signal_to_noise_ratio, structural_similarity
+from ..measures.pictures import mean_colour_difference, peak_signal_to_noise_ratio, structural_similarity
 from ..modeling_stylevar import StyleVARForConditionalGeneration
 from ..pipeline_stylevar import StyleVARPipeline
 from .inputs import as_pipeline, batches, check_count, fit, to_pixel_values

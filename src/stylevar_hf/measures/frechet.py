@@ -8,11 +8,18 @@ import os
 import torch
 from torch import nn
 
+from .weights import WeightFile
 
-FID_FILE = "weights-inception-2015-12-05-6726825d.pth"
-FID_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FID_FILE}"
-ART_REPOSITORY, ART_FILE = "matthias-wright/art_inception", "art_inception.pth"
-ART_URL = f"https://huggingface.co/{ART_REPOSITORY}/resolve/main/{ART_FILE}"
+
+FID_FILE = WeightFile(
+    "weights-inception-2015-12-05-6726825d.pth",
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+)
+ART_FILE = WeightFile(
+    "art_inception.pth",
+    "https://huggingface.co/matthias-wright/art_inception/resolve/main/art_inception.pth",
+    repository="matthias-wright/art_inception",
+)
 # What a checkpoint of Inception holds beyond the features: classifiers.
 HEADS = ("AuxLogits", "fc")
 
@@ -109,4 +116,4 @@ class ArtInception(nn.Module):
         return self.network(images)
 
 
-__all__ = ["ArtInception", "FIDInception", "frechet_distance"]
+__all__ = ["ART_FILE", "FID_FILE", "ArtInception", "FIDInception", "frechet_distance"]

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .vgg import VGGFeatures
+from .vgg import VGG19Features
 
 
 CONTENT_BLOCK = 4  # relu4_1
@@ -39,7 +39,7 @@ class TransferFeatures(nn.Module):
 
     Args:
         paths (`str`, `os.PathLike` or a sequence of them):
-            Files of weights, see [`VGGFeatures`]: torchvision's `vgg19-dcbb9e9d.pth` alone, or several that reach
+            Files of weights, see [`VGG19Features`]: torchvision's `vgg19-dcbb9e9d.pth` alone, or several that reach
             relu4_1 together.
 
     Raises:
@@ -50,8 +50,8 @@ class TransferFeatures(nn.Module):
     def __init__(self, paths: str | os.PathLike | Sequence[str | os.PathLike]):
         super().__init__()
         paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-        self.networks = nn.ModuleList(VGGFeatures(path) for path in paths)
-        depth = max((len(network.blocks) for network in self.networks), default=0)
+        self.networks = nn.ModuleList(VGG19Features(path) for path in paths)
+        depth = max((len(network.layers) for network in self.networks), default=0)
         if depth < CONTENT_BLOCK:
             found = ", ".join(map(str, paths)) or "none"
             raise ValueError(
@@ -70,12 +70,17 @@ class TransferFeatures(nn.Module):
             `list[torch.Tensor]` of shapes `(B, C, h, w)`
         """
         best = [max(self.networks, key=lambda network: _width(network, block)) for block in blocks]
-        outputs = {id(network): network(images, max(blocks)) for network in best}
-        return [outputs[id(network)][block - 1] for network, block in zip(best, blocks, strict=True)]
+        features = {}
+        for network in set(best):
+            own = [block for block, chosen in zip(blocks, best, strict=True) if chosen is network]
+            features |= zip(own, network(images, [f"relu{block}_1" for block in own]), strict=True)
+        return [features[block] for block in blocks]
 
 
-def _width(network: VGGFeatures, block: int) -> int:
-    return network.blocks[block - 1][0].out_channels if block <= len(network.blocks) else 0
+def _width(network: VGG19Features, block: int) -> int:
+    """Channels of a block's first layer, 0 if the file does not go so far."""
+    convolution = f"conv{block}_1"
+    return network.convolutions[convolution].out_channels if convolution in network.convolutions else 0
 
 
 def luminance(images: torch.Tensor) -> torch.Tensor:

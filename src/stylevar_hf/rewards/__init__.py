@@ -34,7 +34,8 @@ StyleVARGRPOTrainer(..., reward_funcs=[brightness, "dreamsim", "my_module:my_rew
 | `texture-statistics` | [`TextureStatisticsReward`] | minus the distance of strokes and grain to the style | nothing |
 | `remote`, or an address | [`RemoteReward`] | what a server answers (`http://...`) | the server |
 
-Packages and weights are loaded when a reward is first used. [`RewardInProcess`] runs one in another process.
+Packages are loaded, and weights found or fetched, when a reward is first used. [`RewardInProcess`] runs one in another
+process.
 """
 
 from typing import TYPE_CHECKING
@@ -44,30 +45,26 @@ from .._common.lazy import lazy_names
 
 _MODULES = {
     "base": ("Reward", "unique_tensors"),
-    "clip": ("CLIPReward",),
-    "color": ("ColorStatisticsReward",),
     "dreamsim": ("DreamSimReward",),
-    "dreamsim_weights": ("download_dreamsim",),
+    ".measures.dreamsim_download": ("download_dreamsim",),
     "process": ("RewardInProcess",),
     "registry": ("REWARDS", "get_reward"),
     "remote": ("RemoteReward",),
-    "similarity": ("LPIPSReward", "SSIMReward"),
+    "similarity": ("CLIPReward", "LPIPSReward", "SSIMReward"),
+    "statistics": ("ColorStatisticsReward", "TextureStatisticsReward"),
     "style_content": ("ContentReward", "GramStyleReward"),
-    "texture": ("TextureStatisticsReward",),
 }
 
 if TYPE_CHECKING:
+    from ..measures.dreamsim_download import download_dreamsim
     from .base import Reward, unique_tensors
-    from .clip import CLIPReward
-    from .color import ColorStatisticsReward
     from .dreamsim import DreamSimReward
-    from .dreamsim_weights import download_dreamsim
     from .process import RewardInProcess
     from .registry import REWARDS, get_reward
     from .remote import RemoteReward
-    from .similarity import LPIPSReward, SSIMReward
+    from .similarity import CLIPReward, LPIPSReward, SSIMReward
+    from .statistics import ColorStatisticsReward, TextureStatisticsReward
     from .style_content import ContentReward, GramStyleReward
-    from .texture import TextureStatisticsReward
 
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

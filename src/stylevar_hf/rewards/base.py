@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all rewards share: the calling form, batches, references looked at once, the checks of their inputs."""
 
-import importlib.util
 import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
+
+from .._common.errors import require_packages
+from ..measures.base import Measure
 
 
 REFERENCES = ("content", "style", "target")
@@ -56,7 +57,7 @@ class Reward:
         batch_size: int = 16,
         device: str | torch.device | None = None,
     ):
-        require_packages(self.name, self.packages)
+        require_packages(self.owner, self.packages, "rl")
         self.reference = reference = self.default_reference if reference is None else reference
         if reference not in REFERENCES:
             raise ValueError(f"`reference` must be one of {', '.join(REFERENCES)}, but got {reference!r}. Choose one.")
@@ -76,6 +77,11 @@ class Reward:
         self.__name__ = self.name if reference == self.default_reference else f"{self.name}-{reference}"
         self._network = None
         self._prepared_for: torch.device | None = None
+
+    @property
+    def owner(self) -> str:
+        """What errors call it, at the start of a sentence."""
+        return f"The reward '{self.name}'"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(reference={self.reference!r}, scale={self.scale}, device={self.device!r})"
@@ -248,26 +254,22 @@ def stack_images(images: Sequence[torch.Tensor], name: str) -> torch.Tensor:
     return torch.stack(list(images))
 
 
-def resize_bicubic(images: torch.Tensor, height: int, width: int) -> torch.Tensor:
+class MeasureReward(Reward):
     """
-    Images `(B, 3, H, W)` in [0, 1] resized as Pillow's BICUBIC does (antialiased, clipped to [0, 1]), but without its
-    rounding to 8 bits.
+    A reward that is a measure ([`stylevar_hf.measures`]), with the sign by which more is better. A subclass says in
+    [`Reward.load_network`] which.
     """
-    if tuple(images.shape[-2:]) == (height, width):
-        return images
-    resized = F.interpolate(images, (height, width), mode="bicubic", align_corners=False, antialias=True)
-    return resized.clamp(0, 1)
+
+    def load_network(self, device: torch.device) -> Measure:
+        """The measure, on `device`."""
+        raise NotImplementedError
+
+    def describe(self, images: torch.Tensor) -> torch.Tensor:
+        return self._network.describe(images)
+
+    def compare(self, descriptions: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
+        values = self._network.compare(descriptions, references)
+        return values if self._network.higher_is_better else -values
 
 
-def require_packages(name: str, packages: Sequence[str], what: str = "reward", extra: str = "rl") -> None:
-    """Raises `ModuleNotFoundError`, with the mend, unless all packages of the reward `name` are installed."""
-    missing = [package for package in packages if importlib.util.find_spec(package) is None]
-    if missing:
-        raise ModuleNotFoundError(
-            f"The {what} '{name}' needs {', '.join(missing)}, which is not installed. "
-            f"Run `pip install stylevar-hf[{extra}]`.",
-            name=missing[0],
-        )
-
-
-__all__ = ["REFERENCES", "Reward", "require_packages", "resize_bicubic", "stack_images", "unique_tensors"]
+__all__ = ["REFERENCES", "MeasureReward", "Reward", "stack_images", "unique_tensors"]

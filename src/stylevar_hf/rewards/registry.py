@@ -16,9 +16,9 @@ REWARDS = {
     "lpips": ("similarity", "LPIPSReward"),
     "gram-style": ("style_content", "GramStyleReward"),
     "content": ("style_content", "ContentReward"),
-    "clip": ("clip", "CLIPReward"),
-    "color-statistics": ("color", "ColorStatisticsReward"),
-    "texture-statistics": ("texture", "TextureStatisticsReward"),
+    "clip": ("similarity", "CLIPReward"),
+    "color-statistics": ("statistics", "ColorStatisticsReward"),
+    "texture-statistics": ("statistics", "TextureStatisticsReward"),
     "remote": ("remote", "RemoteReward"),
 }
 

@@ -4,7 +4,7 @@
 
 import numpy as np
 
-from ...measures.images import Picture, lab_to_array, to_float_array, to_lab
+from ...measures.pictures import Picture, lab_to_array, to_float_array, to_lab
 
 
 def reinhard_transfer(content: Picture, style: Picture) -> np.ndarray:

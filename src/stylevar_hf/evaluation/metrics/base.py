@@ -13,8 +13,8 @@ import numpy as np
 import PIL.Image
 import torch
 
-from ..._common.errors import invalid
-from ...rewards.base import Reward, require_packages
+from ..._common.errors import invalid, require_packages
+from ...measures.base import Measure
 from .registry import MetricInfo, get_metric_info
 
 
@@ -73,13 +73,18 @@ class ImageMetric(evaluate.Metric, abc.ABC):
             raise invalid(
                 "weights", f"None for the metric {self.key!r}, which has none", repr(weights), "Leave it out."
             )
-        require_packages(self.key, self.packages, what="metric", extra="eval")
+        require_packages(self.owner, self.packages, "eval")
         super().__init__(*args, **options)
         self.weights = weights
         self.device = torch.device("cpu" if device is None else device)
         self.batch_size = batch_size
         self.local_files_only = local_files_only
         self._prepared = False
+
+    @property
+    def owner(self) -> str:
+        """What errors call it, at the start of a sentence."""
+        return f"The metric {self.key!r}"
 
     @property
     def metric_info(self) -> MetricInfo:
@@ -195,20 +200,19 @@ class PairedImageMetric(ImageMetric):
         return {self.key: float(np.mean(values)) if reduction == "mean" else values}
 
 
-class RewardMetric(PairedImageMetric):
-    """A metric that is the value of a reward without its scale and, where less is better, without its sign."""
+class MeasureMetric(PairedImageMetric):
+    """A metric that is one of [`stylevar_hf.measures`]."""
 
     @abc.abstractmethod
-    def _build_reward(self) -> Reward:
-        """The reward, with the weights of this metric."""
+    def _build_measure(self) -> Measure:
+        """The measure, with the weights of this metric."""
 
     def _load(self) -> None:
-        self._reward = self._build_reward()
-        self._reward.prepare(self.device)
+        self._network = self._build_measure().to(self.device)
 
     def _measure(self, predictions: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
-        values = self._reward.compare(self._reward.describe(predictions), self._reward.describe(references))
-        return values if self.metric_info.higher_is_better else (-values).clamp(min=0)
+        values = self._network(predictions, references)
+        return values if self._network.higher_is_better else values.clamp(min=0)  # rounding may go below
 
 
 def check_reduction(key: str, reduction: str, allowed: Sequence[str] = ("mean", "none")) -> None:
@@ -249,8 +253,8 @@ def _batched(items, size: int) -> Iterator[tuple]:
 __all__ = [
     "INPUTS_DESCRIPTION",
     "ImageMetric",
+    "MeasureMetric",
     "PairedImageMetric",
-    "RewardMetric",
     "check_reduction",
     "to_pil",
     "to_tensor",

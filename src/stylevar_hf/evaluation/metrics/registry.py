@@ -8,13 +8,14 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..._common.errors import WeightsUnavailable
+
 
 if TYPE_CHECKING:
     import evaluate
 
 
-class MetricUnavailable(OSError):
-    """Weights that a metric needs are not on this machine. The message names the file and says how to hand it over."""
+MetricUnavailable = WeightsUnavailable  # what it is called here
 
 
 @dataclass(frozen=True)

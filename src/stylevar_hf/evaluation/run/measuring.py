@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ...measures.images import mean_colour_difference, signature_distance, structural_similarity
+from ...measures.pictures import mean_colour_difference, signature_distance, structural_similarity
 from ..inputs import MeasuredPicture
 from ..measures import Measure
 from ..metrics import MetricUnavailable, load_metric

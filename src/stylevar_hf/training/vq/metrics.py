@@ -1,48 +1,10 @@
 # Copyright 2026 The stylevar-hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Image measures and pictures for tokenizer evaluation."""
+"""What is measured of a tokenizer: the use of its codes, and what each scale adds."""
 
 import torch
 
 from ...modeling_stylevar_vq import StyleVARVQModel
-from ...rewards.similarity import structural_similarity_map
-
-
-def peak_signal_noise_ratio(images: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
-    """
-    PSNR of each image, `10 log10(4 / mse)` for pixels in [-1, 1].
-
-    Args:
-        images (`torch.FloatTensor` of shape `(B, C, H, W)`):
-            Pixels in [-1, 1].
-        references (`torch.FloatTensor` of shape `(B, C, H, W)`):
-            What they should be.
-
-    Returns:
-        `torch.FloatTensor` of shape `(B,)`, in dB, at most 100.
-    """
-    error = (images.float() - references.float()).square().flatten(1).mean(dim=1)
-    return 10 * torch.log10(4 / error.clamp_min(4e-10))
-
-
-def structural_similarity(images: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
-    """
-    SSIM of each image, as everywhere in this package.
-
-    See [`~stylevar_hf.rewards.similarity.structural_similarity_map`].
-
-    Args:
-        images (`torch.FloatTensor` of shape `(B, C, H, W)`):
-            Pixels in [-1, 1], at least 11 wide and high.
-        references (`torch.FloatTensor` of shape `(B, C, H, W)`):
-            What they should be.
-
-    Returns:
-        `torch.FloatTensor` of shape `(B,)`, at most 1.
-    """
-    with torch.autocast(images.device.type, enabled=False):
-        first, second = (pixels.float() / 2 + 0.5 for pixels in (images, references))
-        return structural_similarity_map(first, second).flatten(1).mean(dim=1)
 
 
 def codebook_statistics(counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -80,9 +42,4 @@ def reconstruct_scales(model: StyleVARVQModel, pixel_values: torch.Tensor) -> tu
     return torch.stack([model.decode_latents(latents) for latents in cumulative]), codes
 
 
-__all__ = [
-    "codebook_statistics",
-    "peak_signal_noise_ratio",
-    "reconstruct_scales",
-    "structural_similarity",
-]
+__all__ = ["codebook_statistics", "reconstruct_scales"]

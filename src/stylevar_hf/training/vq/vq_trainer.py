@@ -20,6 +20,8 @@ from ..._common.errors import invalid
 from ...checkpoints import find_checkpoint
 from ...data.checking import check_dataset
 from ...data.mixing import EpochCallback
+from ...measures.psnr import peak_signal_to_noise_ratio
+from ...measures.ssim import structural_similarity
 from ...modeling_stylevar_vq import StyleVARVQModel
 from ...pipeline_stylevar import find_image_processor
 from ..common.checkpoint_files import save_picture
@@ -38,7 +40,7 @@ from .losses import (
     generator_hinge_loss,
     load_perceptual_loss,
 )
-from .metrics import codebook_statistics, peak_signal_noise_ratio, reconstruct_scales, structural_similarity
+from .metrics import codebook_statistics, reconstruct_scales
 from .vq_config import StyleVARVQTrainerConfig
 
 
@@ -222,7 +224,8 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         # Until the codebook is filled its vectors mean nothing; times 0, so that DDP finds a gradient for all of them.
         loss = terms["reconstruction_loss"] + (0.0 if warming_up else 1.0) * quantization_loss
         if self.perceptual_loss is not None:
-            terms["perceptual_loss"] = self.perceptual_loss(outputs.reconstruction, pixel_values.float()).mean()
+            pair = (outputs.reconstruction / 2 + 0.5, pixel_values.float() / 2 + 0.5)  # in [0, 1]
+            terms["perceptual_loss"] = self.perceptual_loss(*pair).mean()
             loss = loss + args.perceptual_weight * terms["perceptual_loss"]
         if training and self.discriminator is not None and step >= args.adversarial_start_step:
             terms["generator_loss"] = self._generator_loss(outputs.reconstruction)
@@ -376,11 +379,13 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
             with self.accelerator.autocast():
                 latents = self.tokenizer_model.quantizer.accumulate(outputs.codes)[:-1]
                 images = [self.tokenizer_model.decode_latents(part) for part in latents] + images
-        psnr = torch.stack([peak_signal_noise_ratio(image, pixel_values) for image in images], dim=1)
-        ssim = torch.stack([structural_similarity(image, pixel_values) for image in images], dim=1)
+        with torch.autocast(pixel_values.device.type, enabled=False):
+            wanted, *found = (pixels.float() / 2 + 0.5 for pixels in (pixel_values, *images))  # in [0, 1]
+            psnr = torch.stack([peak_signal_to_noise_ratio(image, wanted) for image in found], dim=1)
+            ssim = torch.stack([structural_similarity(image, wanted) for image in found], dim=1)
         measures = [psnr, ssim]
         if self.perceptual_loss is not None:
-            measures.append(self.perceptual_loss(images[-1], pixel_values.float()).view(-1, 1))
+            measures.append(self.perceptual_loss(found[-1], wanted).view(-1, 1))
         return loss.detach(), tuple(measures), outputs.codes
 
     def _summarize(self, prediction: EvalPrediction) -> dict[str, float]:

@@ -9,9 +9,9 @@ import evaluate
 from stylevar_hf._common.errors import invalid
 from stylevar_hf.evaluation.metrics.base import ImageMetric, check_reduction
 from stylevar_hf.evaluation.metrics.registry import MetricUnavailable
-from stylevar_hf.evaluation.metrics.weights import find_hub_weights, find_weights
-from stylevar_hf.measures.frechet import ART_FILE, ART_REPOSITORY, ART_URL, ArtInception, frechet_distance
-from stylevar_hf.rewards.similarity import PERCEPTUAL_WEIGHT_FILES, LPIPSReward
+from stylevar_hf.measures.frechet import ART_FILE, ArtInception, frechet_distance
+from stylevar_hf.measures.lpips import LPIPS, LPIPS_FILES
+from stylevar_hf.measures.weights import find_weights
 
 
 _DESCRIPTION = """
@@ -49,8 +49,8 @@ class ArtFID(ImageMetric):
     packages = ("lpips", "torchvision")
 
     def __init__(self, *args, net: str = "alex", lpips_weights=None, **options):
-        if net not in PERCEPTUAL_WEIGHT_FILES:
-            raise invalid("net", f"one of {', '.join(PERCEPTUAL_WEIGHT_FILES)}", repr(net), "Choose one.")
+        if net not in LPIPS_FILES:
+            raise invalid("net", f"one of {', '.join(LPIPS_FILES)}", repr(net), "Choose one.")
         super().__init__(*args, **options)
         self.net = net
         self.lpips_weights = lpips_weights
@@ -61,29 +61,26 @@ class ArtFID(ImageMetric):
         )
 
     def _load(self):
-        path = find_hub_weights(self.key, ART_REPOSITORY, ART_FILE, ART_URL, self.weights, self.local_files_only)
-        file, place = PERCEPTUAL_WEIGHT_FILES[self.net], self.lpips_weights
-        if place is None and self.weights is not None and Path(self.weights).expanduser().joinpath(file).is_file():
-            place = self.weights  # a folder with both
+        path = find_weights(ART_FILE, self.owner, self.weights, self.local_files_only)
+        file, place = LPIPS_FILES[self.net], self.lpips_weights
+        if place is None and self.weights is not None:
+            folder = Path(self.weights).expanduser()
+            place = folder if (folder / file.name).is_file() else None  # a folder with both
         try:
-            lpips_path = find_weights(self.key, file, place, self.local_files_only, option="lpips_weights")
+            lpips_path = find_weights(file, self.owner, place, self.local_files_only, "lpips_weights")
         except MetricUnavailable as error:
             raise MetricUnavailable(
-                f'{error} Or hand over one folder with it and {ART_FILE}: weights="FOLDER".'
+                f'{error} Or hand over one folder with it and {ART_FILE.name}: weights="FOLDER".'
             ) from error
         self._network = ArtInception(path).to(self.device)
-        self._lpips = LPIPSReward(self.net, weights=lpips_path)
-        self._lpips.prepare(self.device)
+        self._lpips = LPIPS(self.net, lpips_path).to(self.device)
 
     def _compute(self, predictions, contents, styles, reduction="mean"):
         check_reduction(self.key, reduction, ("mean",))
         self.prepare()
         fid = frechet_distance(*(self._features(self._network, part) for part in (predictions, styles)))
-        distances = self._values(self._lpips_distance, predictions, contents)
+        distances = self._values(self._lpips, predictions, contents)
         return {self.key: (1 + sum(distances) / len(distances)) * (1 + fid)}
-
-    def _lpips_distance(self, images, contents):
-        return -self._lpips.compare(self._lpips.describe(images), self._lpips.describe(contents))
 
 
 METRIC = ArtFID

@@ -4,9 +4,9 @@
 
 import evaluate
 
-from stylevar_hf.evaluation.metrics.base import INPUTS_DESCRIPTION, RewardMetric
-from stylevar_hf.evaluation.metrics.registry import MetricUnavailable
-from stylevar_hf.rewards.clip import DEFAULT_MODEL, CLIPReward
+from stylevar_hf.evaluation.metrics.base import INPUTS_DESCRIPTION, MeasureMetric
+from stylevar_hf.measures.clip import CLIP_MODEL, load_clip
+from stylevar_hf.measures.clip import CLIPSimilarity as Measure
 
 
 _DESCRIPTION = """
@@ -26,24 +26,16 @@ _CITATION = """
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, INPUTS_DESCRIPTION)
-class CLIPSimilarity(RewardMetric):
+class CLIPSimilarity(MeasureMetric):
     key = "clip_similarity"
     same_size = ()
 
     def _info(self):
         return self._describe_module(_DESCRIPTION, _CITATION, INPUTS_DESCRIPTION, ["https://arxiv.org/abs/2103.00020"])
 
-    def _load(self):
-        try:
-            super()._load()
-        except OSError as error:
-            raise MetricUnavailable(
-                f'The metric {self.key!r} needs CLIP: {error} Hand a folder over: weights="FOLDER".'
-            ) from error
-
-    def _build_reward(self):
-        model = DEFAULT_MODEL if self.weights is None else self.weights
-        return CLIPReward(model, local_files_only=self.local_files_only)
+    def _build_measure(self):
+        model = CLIP_MODEL if self.weights is None else self.weights
+        return Measure(load_clip(model, self.owner, self.local_files_only))
 
 
 METRIC = CLIPSimilarity

@@ -4,9 +4,10 @@
 
 import evaluate
 
-from stylevar_hf.evaluation.metrics.base import INPUTS_DESCRIPTION, RewardMetric
-from stylevar_hf.evaluation.metrics.weights import find_weights
-from stylevar_hf.rewards.style_content import VGG19_FILE, ContentReward
+from stylevar_hf.evaluation.metrics.base import INPUTS_DESCRIPTION, MeasureMetric
+from stylevar_hf.measures.vgg import VGG19_FILE
+from stylevar_hf.measures.vgg import ContentLoss as Measure
+from stylevar_hf.measures.weights import find_weights
 
 
 _DESCRIPTION = """
@@ -25,16 +26,15 @@ _CITATION = """
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, INPUTS_DESCRIPTION)
-class ContentLoss(RewardMetric):
+class ContentLoss(MeasureMetric):
     key = "content_loss"
     min_side = 16  # as for the style loss
-    packages = ("torchvision",)
 
     def _info(self):
         return self._describe_module(_DESCRIPTION, _CITATION, INPUTS_DESCRIPTION, ["https://arxiv.org/abs/1508.06576"])
 
-    def _build_reward(self):
-        return ContentReward(weights=find_weights(self.key, VGG19_FILE, self.weights, self.local_files_only))
+    def _build_measure(self):
+        return Measure(find_weights(VGG19_FILE, self.owner, self.weights, self.local_files_only))
 
 
 METRIC = ContentLoss

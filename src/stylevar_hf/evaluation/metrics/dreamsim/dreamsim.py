@@ -4,17 +4,12 @@
 
 import evaluate
 
-from stylevar_hf.evaluation.metrics.base import INPUTS_DESCRIPTION, RewardMetric
+from stylevar_hf.evaluation.metrics.base import INPUTS_DESCRIPTION, MeasureMetric
 from stylevar_hf.evaluation.metrics.registry import MetricUnavailable
-from stylevar_hf.evaluation.metrics.weights import is_offline
-from stylevar_hf.rewards.dreamsim import DreamSimReward
-from stylevar_hf.rewards.dreamsim_weights import (
-    DEFAULT_DREAMSIM_TYPE,
-    check_dreamsim_type,
-    default_dreamsim_dir,
-    download_dreamsim,
-    missing_dreamsim_files,
-)
+from stylevar_hf.measures.dreamsim import DreamSim as Measure
+from stylevar_hf.measures.dreamsim import build_dreamsim
+from stylevar_hf.measures.dreamsim_download import find_dreamsim
+from stylevar_hf.measures.dreamsim_files import DEFAULT_DREAMSIM_TYPE, check_dreamsim_type
 
 
 _DESCRIPTION = """
@@ -35,7 +30,7 @@ _CITATION = """
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, INPUTS_DESCRIPTION)
-class DreamSim(RewardMetric):
+class DreamSim(MeasureMetric):
     key = "dreamsim"
     same_size = ()
     packages = ("dreamsim",)
@@ -48,24 +43,15 @@ class DreamSim(RewardMetric):
     def _info(self):
         return self._describe_module(_DESCRIPTION, _CITATION, INPUTS_DESCRIPTION, ["https://arxiv.org/abs/2306.09344"])
 
-    def _load(self):
+    def _build_measure(self):
         try:
-            super()._load()
+            folder = find_dreamsim(self.dreamsim_type, self.weights, self.local_files_only)
+            return Measure(build_dreamsim(self.dreamsim_type, folder, self.device))
         except FileNotFoundError as error:
             raise MetricUnavailable(
-                f"The metric {self.key!r} needs the weights of DreamSim: {error} Or hand a folder with them over: "
+                f"{self.owner} needs the weights of DreamSim: {error} Or hand a folder with them over: "
                 'weights="FOLDER".'
             ) from error
-
-    def _build_reward(self):
-        folder = default_dreamsim_dir() if self.weights is None else self.weights
-        may_download = self.weights is None and not is_offline(self.local_files_only)
-        if may_download and missing_dreamsim_files(self.dreamsim_type, folder):
-            try:
-                download_dreamsim(folder, self.dreamsim_type)
-            except OSError as error:
-                raise MetricUnavailable(f"The metric {self.key!r} needs the weights of DreamSim: {error}") from error
-        return DreamSimReward(self.dreamsim_type, scale=1.0, cache_dir=folder)
 
 
 METRIC = DreamSim

@@ -5,8 +5,8 @@
 import evaluate
 
 from stylevar_hf.evaluation.metrics.base import ImageMetric, check_reduction
-from stylevar_hf.evaluation.metrics.weights import find_weights
-from stylevar_hf.measures.frechet import FID_FILE, FID_URL, FIDInception, frechet_distance
+from stylevar_hf.measures.frechet import FID_FILE, FIDInception, frechet_distance
+from stylevar_hf.measures.weights import find_weights
 
 
 _DESCRIPTION = """
@@ -46,7 +46,7 @@ class FID(ImageMetric):
         )
 
     def _load(self):
-        path = find_weights(self.key, FID_FILE, self.weights, self.local_files_only, FID_URL)
+        path = find_weights(FID_FILE, self.owner, self.weights, self.local_files_only)
         self._network = FIDInception(path).to(self.device)
 
     def _compute(self, predictions, references, reduction="mean"):

@@ -5,9 +5,10 @@
 import evaluate
 
 from stylevar_hf._common.errors import invalid
-from stylevar_hf.evaluation.metrics.base import INPUTS_DESCRIPTION, RewardMetric
-from stylevar_hf.evaluation.metrics.weights import find_weights
-from stylevar_hf.rewards.similarity import PERCEPTUAL_WEIGHT_FILES, LPIPSReward
+from stylevar_hf.evaluation.metrics.base import INPUTS_DESCRIPTION, MeasureMetric
+from stylevar_hf.measures.lpips import LPIPS as Measure
+from stylevar_hf.measures.lpips import LPIPS_FILES
+from stylevar_hf.measures.weights import find_weights
 
 
 _DESCRIPTION = """
@@ -26,23 +27,23 @@ _CITATION = """
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, INPUTS_DESCRIPTION)
-class LPIPS(RewardMetric):
+class LPIPS(MeasureMetric):
     key = "lpips"
     min_side = 32  # AlexNet and SqueezeNet have nothing left of smaller ones
     packages = ("lpips", "torchvision")
 
     def __init__(self, *args, net: str = "vgg", **options):
-        if net not in PERCEPTUAL_WEIGHT_FILES:
-            raise invalid("net", f"one of {', '.join(PERCEPTUAL_WEIGHT_FILES)}", repr(net), "Choose one.")
+        if net not in LPIPS_FILES:
+            raise invalid("net", f"one of {', '.join(LPIPS_FILES)}", repr(net), "Choose one.")
         super().__init__(*args, **options)
         self.net = net
 
     def _info(self):
         return self._describe_module(_DESCRIPTION, _CITATION, INPUTS_DESCRIPTION, ["https://arxiv.org/abs/1801.03924"])
 
-    def _build_reward(self):
-        file = PERCEPTUAL_WEIGHT_FILES[self.net]
-        return LPIPSReward(self.net, weights=find_weights(self.key, file, self.weights, self.local_files_only))
+    def _build_measure(self):
+        path = find_weights(LPIPS_FILES[self.net], self.owner, self.weights, self.local_files_only)
+        return Measure(self.net, path)
 
 
 METRIC = LPIPS

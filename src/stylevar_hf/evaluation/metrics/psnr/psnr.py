@@ -3,10 +3,9 @@
 """PSNR of images and references."""
 
 import evaluate
-from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from stylevar_hf.evaluation.metrics.base import INPUTS_DESCRIPTION, PairedImageMetric
-from stylevar_hf.measures.images import MAX_DECIBELS
+from stylevar_hf.measures.psnr import peak_signal_to_noise_ratio
 
 
 _DESCRIPTION = """
@@ -38,8 +37,7 @@ class PSNR(PairedImageMetric):
         )
 
     def _measure(self, predictions, references):
-        values = peak_signal_noise_ratio(predictions, references, data_range=1.0, reduction="none", dim=(1, 2, 3))
-        return values.clamp(max=MAX_DECIBELS)
+        return peak_signal_to_noise_ratio(predictions, references)
 
 
 METRIC = PSNR

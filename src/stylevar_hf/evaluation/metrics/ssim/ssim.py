@@ -3,15 +3,16 @@
 """SSIM of images and references."""
 
 import evaluate
-from torchmetrics.functional.image import structural_similarity_index_measure
 
-from stylevar_hf.evaluation.metrics.base import INPUTS_DESCRIPTION, PairedImageMetric
+from stylevar_hf.evaluation.metrics.base import INPUTS_DESCRIPTION, MeasureMetric
+from stylevar_hf.measures.ssim import SSIM as Measure
+from stylevar_hf.measures.ssim import WINDOW
 
 
 _DESCRIPTION = """
 SSIM: are the same structures in the same places? With the paper's Gaussian window (11 x 11, sigma 1.5) and constants,
-mean over channels and over pixels whose window lies within the picture. In [-1, 1], 1 for equal pictures; higher is
-better.
+mean over channels and pixels, the pictures mirrored at the border, as in torchmetrics. In [-1, 1], 1 for equal
+pictures; higher is better.
 """
 
 _CITATION = """
@@ -28,28 +29,18 @@ _CITATION = """
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, INPUTS_DESCRIPTION)
-class SSIM(PairedImageMetric):
+class SSIM(MeasureMetric):
     key = "ssim"
     takes_weights = False
-    min_side = 11  # the window
+    min_side = WINDOW
 
     def _info(self):
         return self._describe_module(
             _DESCRIPTION, _CITATION, INPUTS_DESCRIPTION, ["https://doi.org/10.1109/TIP.2003.819861"]
         )
 
-    def _measure(self, predictions, references):
-        _, values = structural_similarity_index_measure(
-            predictions,
-            references,
-            gaussian_kernel=True,
-            sigma=1.5,
-            data_range=1.0,
-            reduction="none",
-            return_full_image=True,
-        )
-        margin = self.min_side // 2  # windows that reach over the edge, which torchmetrics fills by reflection
-        return values[..., margin:-margin, margin:-margin].flatten(1).mean(1)
+    def _build_measure(self):
+        return Measure()
 
 
 METRIC = SSIM

@@ -4,9 +4,10 @@
 
 import evaluate
 
-from stylevar_hf.evaluation.metrics.base import INPUTS_DESCRIPTION, RewardMetric
-from stylevar_hf.evaluation.metrics.weights import find_weights
-from stylevar_hf.rewards.style_content import VGG19_FILE, GramStyleReward
+from stylevar_hf.evaluation.metrics.base import INPUTS_DESCRIPTION, MeasureMetric
+from stylevar_hf.measures.vgg import VGG19_FILE
+from stylevar_hf.measures.vgg import StyleLoss as Measure
+from stylevar_hf.measures.weights import find_weights
 
 
 _DESCRIPTION = """
@@ -26,17 +27,16 @@ _CITATION = """
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, INPUTS_DESCRIPTION)
-class StyleLoss(RewardMetric):
+class StyleLoss(MeasureMetric):
     key = "style_loss"
     same_size = ()
     min_side = 16  # four poolings
-    packages = ("torchvision",)
 
     def _info(self):
         return self._describe_module(_DESCRIPTION, _CITATION, INPUTS_DESCRIPTION, ["https://arxiv.org/abs/1508.06576"])
 
-    def _build_reward(self):
-        return GramStyleReward(weights=find_weights(self.key, VGG19_FILE, self.weights, self.local_files_only))
+    def _build_measure(self):
+        return Measure(find_weights(VGG19_FILE, self.owner, self.weights, self.local_files_only))
 
 
 METRIC = StyleLoss

@@ -1,6 +1,6 @@
 # Copyright 2026 The stylevar-hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""The files of DreamSim: which there must be, and how to get them. Does not import the package."""
+"""Fetching the weights of DreamSim."""
 
 import contextlib
 import os
@@ -10,56 +10,39 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from .base import require_packages
+from .._common.errors import WeightsUnavailable, require_packages
+from .dreamsim import build_dreamsim
+from .dreamsim_files import (
+    DEFAULT_DREAMSIM_TYPE,
+    check_dreamsim_files,
+    check_dreamsim_type,
+    default_dreamsim_dir,
+    missing_dreamsim_files,
+)
+from .weights import is_offline
 
 
-# What dreamsim 0.2.1 opens in its cache folder. The last entry of the DINO types is the code that `torch.hub` loads.
-DREAMSIM_FILES = {
-    "ensemble": (
-        "dino_vitb16_pretrain.pth",
-        "open_clip_vitb16_pretrain.pth.tar",
-        "clip_vitb16_pretrain.pth.tar",
-        "ensemble_lora",
-        "facebookresearch_dino_main",
-    ),
-    "dino_vitb16": ("dino_vitb16_pretrain.pth", "dino_vitb16_single_lora", "facebookresearch_dino_main"),
-    "dinov2_vitb14": ("dinov2_vitb14_pretrain.pth", "dinov2_vitb14_single_lora", "facebookresearch_dinov2_main"),
-    "open_clip_vitb32": ("open_clip_vitb32_pretrain.pth.tar", "open_clip_vitb32_single_lora"),
-    "clip_vitb32": ("clip_vitb32_pretrain.pth.tar", "clip_vitb32_single_lora"),
-    "synclr_vitb16": ("synclr_vit_b_16.pth", "synclr_vitb16_single_lora"),
-    "dino_vitb16_patch": ("dino_vitb16_pretrain.pth", "dino_vitb16_patch_lora", "facebookresearch_dino_main"),
-    "dinov2_vitb14_patch": ("dinov2_vitb14_pretrain.pth", "dinov2_vitb14_patch_lora", "facebookresearch_dinov2_main"),
-}
-DEFAULT_DREAMSIM_TYPE = "dino_vitb16"
+def find_dreamsim(
+    dreamsim_type: str, cache_dir: str | os.PathLike | None = None, local_files_only: bool = False
+) -> Path:
+    """
+    The folder with the weights: by path, else the default one, into which they are fetched if that is allowed.
 
+    Args:
+        dreamsim_type (`str`): A type of the `dreamsim` package, or one of them and `_patch`.
+        cache_dir (`str` or `os.PathLike`, *optional*): The folder, if it was handed over.
+        local_files_only (`bool`, *optional*, defaults to `False`):
+            Whether nothing may be fetched. `HF_HUB_OFFLINE` does the same.
 
-def default_dreamsim_dir() -> Path:
-    """`$STYLEVAR_CACHE/dreamsim`, or `$HF_HOME/stylevar-hf/dreamsim`."""
-    from huggingface_hub.constants import HF_HOME
-
-    return Path(os.environ.get("STYLEVAR_CACHE") or Path(HF_HOME) / "stylevar-hf").expanduser() / "dreamsim"
-
-
-def check_dreamsim_type(dreamsim_type: str) -> None:
-    """Raises `ValueError` unless the package has that type."""
-    if dreamsim_type not in DREAMSIM_FILES:
-        raise ValueError(
-            f"`dreamsim_type` must be one of {', '.join(DREAMSIM_FILES)}, but got {dreamsim_type!r}. Choose one."
-        )
-
-
-def missing_dreamsim_files(dreamsim_type: str, cache_dir: str | os.PathLike) -> list[str]:
-    """The names in `cache_dir` that the type needs and that are not there."""
-    return [name for name in DREAMSIM_FILES[dreamsim_type] if not os.path.exists(os.path.join(cache_dir, name))]
-
-
-def bad_weights_message(dreamsim_type: str, cache_dir: str | os.PathLike, problem: str, mend: str = "Run") -> str:
-    """What is wrong with a folder, in words after its name, and the command to run (`mend`: what leads to that)."""
-    return (
-        f"`cache_dir` must hold the weights of DreamSim '{dreamsim_type}', but {cache_dir} {problem}. {mend} "
-        f"`stylevar download-dreamsim --cache-dir {cache_dir} --dreamsim-type {dreamsim_type}` where there is a "
-        "network."
-    )
+    Raises:
+        WeightsUnavailable: If weights are neither there nor to be had.
+    """
+    if cache_dir is not None or is_offline(local_files_only):
+        folder = Path(default_dreamsim_dir() if cache_dir is None else cache_dir).expanduser()
+        check_dreamsim_files(dreamsim_type, folder)
+        return folder
+    folder = default_dreamsim_dir()
+    return download_dreamsim(folder, dreamsim_type) if missing_dreamsim_files(dreamsim_type, folder) else folder
 
 
 def download_dreamsim(
@@ -91,7 +74,7 @@ def download_dreamsim(
         OSError: If the network or the disk fails.
     """
     check_dreamsim_type(dreamsim_type)
-    require_packages("dreamsim", ("dreamsim",))
+    require_packages("DreamSim", ("dreamsim",), "rl")
     if archive is not None and not zipfile.is_zipfile(archive):
         raise ValueError(f"`archive` must be an existing zip file, but got {str(archive)!r}. Fetch it again.")
     cache_dir = Path(default_dreamsim_dir() if cache_dir is None else cache_dir).expanduser()
@@ -103,8 +86,6 @@ def download_dreamsim(
             if archive is None:
                 archive = _fetch(dreamsim_type, cache_dir, Path(scratch) / "pretrained.zip", progress)
             _unpack(Path(archive), Path(scratch) / "unpacked", cache_dir, dreamsim_type)
-
-    from .dreamsim import build_dreamsim  # slow: imports dreamsim
 
     build_dreamsim(dreamsim_type, cache_dir, "cpu", may_download=True)  # DINO's code and backbone come by torch.hub
     return cache_dir
@@ -119,7 +100,7 @@ def _fetch(dreamsim_type: str, cache_dir: Path, path: Path, progress: bool) -> P
     try:
         torch.hub.download_url_to_file(url, str(path), progress=progress)
     except OSError as error:  # URLError and timeouts are among them
-        raise OSError(
+        raise WeightsUnavailable(
             f"{url} must be reachable, but the download failed: {error}. Fetch the file by other means and run "
             f"`stylevar download-dreamsim --cache-dir {cache_dir} --dreamsim-type {dreamsim_type} --archive FILE`."
         ) from error
@@ -158,12 +139,4 @@ def _merge(source: Path, target: Path) -> None:
                 shutil.move(entry, place)
 
 
-__all__ = [
-    "DEFAULT_DREAMSIM_TYPE",
-    "DREAMSIM_FILES",
-    "bad_weights_message",
-    "check_dreamsim_type",
-    "default_dreamsim_dir",
-    "download_dreamsim",
-    "missing_dreamsim_files",
-]
+__all__ = ["download_dreamsim", "find_dreamsim"]
