@@ -67,6 +67,15 @@ class TestSFT:
         assert lines[-1].startswith("stylevar: error: ") and message in lines[-1]
         assert not any("Traceback" in line for line in lines)
 
+    def test_adapter_of_a_local_base_is_not_published_without_a_name_for_it(
+        self, tmp_path, capsys, tiny_model_dir, triplets, monkeypatch
+    ):
+        monkeypatch.setattr(StyleVARSFTTrainer, "init_hf_repo", lambda *args, **kwargs: pytest.fail("a repository"))
+        flags = ["--use_peft", "--push_to_hub", "--hub_model_id", "me/mine", "--output_dir", tmp_path, *QUICK]
+        assert run("sft", "--model_name_or_path", tiny_model_dir, "--dataset", triplets, *flags) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert "`base_model_id` must be user/name of the adapter's base with `push_to_hub`" in error
+
     def test_error_in_the_middle_shows_where_it_happened(self, tmp_path, tiny_model_dir, triplets, monkeypatch):
         compute_loss = StyleVARSFTTrainer.compute_loss
 

@@ -46,7 +46,7 @@ def run_sft(args: argparse.Namespace) -> int:
     # 1. The flags
     groups = {
         "data": field_names(TripletDataArguments),
-        "model": (*MODEL_OPTIONS, *field_names(StyleVARModelArguments)),
+        "model": (*MODEL_OPTIONS, "base_model_id", *field_names(StyleVARModelArguments)),
         "adapter (LoRA)": field_names(ModelConfig),
         "training": (*USUAL_OPTIONS, *StyleVARSFTConfig.__annotations__),
     }
@@ -96,7 +96,7 @@ def run_grpo(args: argparse.Namespace) -> int:
     # 1. The flags
     groups = {
         "data": field_names(TripletDataArguments),
-        "model": (*MODEL_OPTIONS, *field_names(StyleVARModelArguments)),
+        "model": (*MODEL_OPTIONS, "base_model_id", *field_names(StyleVARModelArguments)),
         "adapter (LoRA; published: rank 256, alpha 512)": field_names(ModelConfig),
         "rewards": (*field_names(StyleVARRewardArguments), "reward_weights"),
         "training": (*USUAL_OPTIONS, *StyleVARGRPOConfig.__annotations__),

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is known about the data that a model may have been trained on: its name on the Hub and its terms."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -67,7 +68,8 @@ def _find(name: str) -> DataSource:
     for source in DATA_SOURCES.values():
         if identifier == source.hub_id:
             return source
-    if identifier.count("/") == 1 and ":" not in identifier and not identifier.startswith((".", "/", "~")):
+    is_id = identifier.count("/") == 1 and ":" not in identifier and not identifier.startswith((".", "/", "~"))
+    if is_id and not os.path.exists(identifier):
         return DataSource(identifier, "see its page on the Hub", identifier)
     return DataSource("private data", "not published; whoever publishes the model vouches for the rights")
 

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitInfo, ModelCard
-from transformers import Trainer
+from torch import nn
+from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import HubStrategy, SaveStrategy
 from transformers.utils.hub import PushInProgress
 
+from ..._common.errors import invalid
 from ...configuration_stylevar import StyleVARVQConfig
 from ...hub.card_facts import architecture_facts, environment_facts
 from ...hub.data_sources import find_data_sources
-from ...hub.model_card import CardFacts, make_card
+from ...hub.model_card import CardFacts, is_repository, make_card
 from ...hub.publishing import push_folder, push_folder_in_background
 from ...hub.results import read_results
 from .lora import core_model
@@ -60,7 +62,11 @@ def make_model_card(
             kind=kind,
             repo_id=repo_id,
             architecture=architecture_facts(core.config, core.num_parameters()),
-            base_model=options.get("base_model") or options.get("finetuned_from") or core.config._name_or_path or None,
+            base_model=options.get("base_model")
+            or getattr(args, "base_model_id", None)
+            or options.get("finetuned_from")
+            or core.config._name_or_path
+            or None,
             license=options.get("license"),
             license_name=options.get("license_name"),
             license_link=options.get("license_link"),
@@ -102,6 +108,27 @@ def training_facts(trainer: Trainer) -> dict[str, object]:
         if values and not (key == "eval_loss" and rewards):
             facts[name] = f"{values[-1]:.4g}"
     return facts
+
+
+def check_publishing(args: TrainingArguments, model: nn.Module) -> None:
+    """
+    Ask for what publishing an adapter takes before there is a repository, and before it is trained for hours.
+
+    Args:
+        args (`TrainingArguments`):
+            With `base_model_id`.
+        model (`nn.Module`):
+            With its adapter, if it has one.
+
+    Raises:
+        ValueError: If an adapter is to be published whose base nobody else can load.
+    """
+    if not (args.push_to_hub and hasattr(model, "peft_config")):
+        return
+    base = args.base_model_id or core_model(model).name_or_path
+    if not is_repository(base) or "/" not in base:
+        hint = "An adapter is published without its base: publish that first, and name its repository here."
+        raise invalid("base_model_id", "user/name of the adapter's base with `push_to_hub`", repr(base), hint)
 
 
 class PublishingMixin:
@@ -162,6 +189,8 @@ class PublishingMixin:
         self.create_model_card(**kwargs)
         self._finish_current_push()
         push = push_folder if blocking else push_folder_in_background
+        base = getattr(self.args, "base_model_id", None)
+        kwargs = {**kwargs, "base_model": kwargs.get("base_model") or base}
         return push(
             self.args.output_dir,
             self.hub_model_id,
@@ -189,9 +218,10 @@ class PublishingMixin:
             self.hub_model_id,
             token=args.hub_token,
             revision=args.hub_revision,
+            base_model=getattr(args, "base_model_id", None),
             commit_message=f"Training in progress, {place}",
         )
         self.push_in_progress = PushInProgress([*jobs, job])
 
 
-__all__ = ["PublishingMixin", "make_model_card", "training_facts"]
+__all__ = ["PublishingMixin", "check_publishing", "make_model_card", "training_facts"]

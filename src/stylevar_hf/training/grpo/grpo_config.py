@@ -196,6 +196,10 @@ class StyleVARGRPOConfig(GRPOConfig):
             Rollouts of a prompt that are drawn to `output_dir/rollouts/step-N.png`, with their rewards, at each log.
             0 switches it off.
 
+        base_model_id (`str`, *optional*):
+            `user/name` of the repository of the model below an adapter, for `push_to_hub` where it was loaded from a
+            folder: an adapter is published without it.
+
     Raises:
         ValueError: If an option is out of range, cannot work here, or two exclude each other.
     """
@@ -254,6 +258,8 @@ class StyleVARGRPOConfig(GRPOConfig):
     mask_threshold: float = field(default=0.5, metadata={"help": "Mask from which on a pixel is inside."})
     held_out_patience: int = field(default=1, metadata={"help": "Evaluations in a row before the alarm."})
     num_rollout_images: int = field(default=8, metadata={"help": "Rollouts drawn at each log; 0: off."})
+
+    base_model_id: str | None = field(default=None, metadata={"help": "Repository of the model below an adapter."})
 
     def __post_init__(self):
         if isinstance(self.reward_weights, int | float):  # a line of a YAML file

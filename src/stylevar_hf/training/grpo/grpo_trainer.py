@@ -34,6 +34,7 @@ from ..common.distribution import autocast_under_fsdp
 from ..common.initialization import check_model, resolve_model
 from ..common.log_lines import use_log_lines
 from ..common.lora import add_adapter, core_model
+from ..common.model_card import check_publishing
 from ..common.stream_passes import StreamPassesMixin
 from .advantages import combine_rewards, compute_advantages
 from .callbacks import DistinctRows, FailureCallback, OrderByEpoch, ProgressNumbersCallback, RolloutGridCallback
@@ -189,6 +190,7 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
         if peft_config is not None:
             model = add_adapter(model, peft_config, args.seed)
         _check_policy(model, core)
+        check_publishing(args, model)
         if args.vmr_scale is not None and not 1 <= args.vmr_scale < core.config.num_scales:
             rule = f"from 1 to {core.config.num_scales - 1}, an index of the model's {core.config.num_scales} scales"
             raise invalid("vmr_scale", rule, args.vmr_scale, "A scale of about 4x4 to 8x8 tokens is a good start.")

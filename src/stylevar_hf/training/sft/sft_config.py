@@ -92,6 +92,10 @@ class StyleVARSFTConfig(TrainingArguments):
         sample_seed (`int`, *optional*, defaults to 0):
             Seed of these samples. They do not touch the random numbers of training.
 
+        base_model_id (`str`, *optional*):
+            `user/name` of the repository of the model below an adapter, for `push_to_hub` where it was loaded from a
+            folder: an adapter is published without it.
+
     Raises:
         ValueError: If an option is out of range or two exclude each other.
     """
@@ -150,6 +154,8 @@ class StyleVARSFTConfig(TrainingArguments):
     early_stopping_patience: int = field(default=0, metadata={"help": "Evaluations without progress; 0: off."})
     num_sample_images: int = field(default=4, metadata={"help": "Pairs stylised at each evaluation; 0: off."})
     sample_seed: int = field(default=0, metadata={"help": "Seed of the samples."})
+
+    base_model_id: str | None = field(default=None, metadata={"help": "Repository of the model below an adapter."})
 
     def __post_init__(self):
         self._check_ranges()

@@ -38,6 +38,7 @@ from ..common.ema import EMACallback
 from ..common.initialization import check_model, resolve_model
 from ..common.log_lines import use_log_lines
 from ..common.lora import add_adapter, core_model
+from ..common.model_card import check_publishing
 from ..common.stream_passes import StreamPassesMixin
 from .checks import BATCH_NORMS, check_batch_norm, check_training_data
 from .sft_config import StyleVARSFTConfig
@@ -137,6 +138,7 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
             processing_class = StyleVARImageProcessor(size=size)
         if peft_config is not None:
             model = add_adapter(model, peft_config, args.seed)
+        check_publishing(args, model)
         _freeze(core, args)
         self._frozen_modules = _frozen_modules(core, args)
         self._num_compute_parameters = sum(p.numel() for p in core.model.parameters())
