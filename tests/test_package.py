@@ -145,7 +145,7 @@ class TestRegistration:
             import transformers.no_such_module
         except ModuleNotFoundError as error:
             assert error.name == "transformers.no_such_module"
-        import transformers.pipelines, stylevar_hf.modeling_stylevar_vq
+        import peft, transformers.pipelines, stylevar_hf.modeling_stylevar_vq
         assert finders() == [], finders()[0].pending
         assert "exec_module" not in vars(transformers.pipelines.__spec__.loader)
         """

@@ -11,6 +11,7 @@ soon as that import statement is complete; registries that are loaded already ar
 """
 
 import importlib
+import importlib.util
 import sys
 import threading
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from types import ModuleType
 _AUTO_CLASSES = {
     "stylevar_hf.configuration_stylevar": {"StyleVARConfig": "AutoConfig", "StyleVARVQConfig": "AutoConfig"},
     "stylevar_hf.modeling_stylevar_vq": {"StyleVARVQModel": "AutoModel"},
-    "stylevar_hf.modeling_stylevar": {"StyleVARForConditionalGeneration": "AutoModel"},
+    "stylevar_hf.modeling_stylevar": {"StyleVARForConditionalGeneration": "AutoModel", "StyleVARModel": "AutoModel"},
     "stylevar_hf.image_processing_stylevar": {"StyleVARImageProcessor": "AutoImageProcessor"},
 }
 
@@ -63,11 +64,13 @@ def _register_configs(_: str) -> None:
 def _register_models(_: str) -> None:
     from transformers import AutoModel
 
-    from .modeling_stylevar import StyleVARForConditionalGeneration
+    from .configuration_stylevar import StyleVARConfig
+    from .modeling_stylevar import StyleVARForConditionalGeneration, StyleVARModel
     from .modeling_stylevar_vq import StyleVARVQModel
 
-    for model_class in (StyleVARForConditionalGeneration, StyleVARVQModel):
-        AutoModel.register(model_class.config_class, model_class, exist_ok=True)
+    # Of two classes transformers takes the one that a folder's config names, and the first where none is named.
+    AutoModel.register(StyleVARConfig, (StyleVARForConditionalGeneration, StyleVARModel), exist_ok=True)
+    AutoModel.register(StyleVARVQModel.config_class, StyleVARVQModel, exist_ok=True)
 
 
 def _register_image_processor(_: str) -> None:
@@ -97,6 +100,16 @@ def _register_pipeline(_: str) -> None:
     )
 
 
+def _register_lora_targets(_: str) -> None:
+    """`get_peft_model(model, LoraConfig())` adapts the layers that the published third stage adapts."""
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+
+    from .configuration_stylevar import StyleVARConfig
+
+    targets = ["q_proj", "k_proj", "v_proj", "o_proj", "fc1", "fc2"]
+    TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING[StyleVARConfig.model_type] = targets
+
+
 # What to do once a module is loaded. Every registrar may run twice (two threads importing at once) without harm.
 _REGISTRARS: dict[str, Callable[[str], None]] = {
     "transformers.models.auto.configuration_auto": _register_configs,
@@ -106,11 +119,13 @@ _REGISTRARS: dict[str, Callable[[str], None]] = {
     **dict.fromkeys(_AUTO_CLASSES, _carry_source_files),
     "stylevar_hf.modeling_stylevar": _carry_and_publish,
 }
+if importlib.util.find_spec("peft") is not None:
+    _REGISTRARS["peft.utils.constants"] = _register_lora_targets
 
 
 class RegistrationFinder(MetaPathFinder):
     """
-    Runs a registrar when its module is loaded and no import of transformers or of this package is half-way.
+    Runs a registrar when its module is loaded and no import of transformers, PEFT or this package is half-way.
 
     Waiting for the outermost import matters: transformers loads its registries in the middle of its model code, which
     our modules could not import at that moment.
@@ -126,7 +141,7 @@ class RegistrationFinder(MetaPathFinder):
 
     def find_spec(self, fullname: str, path=None, target: ModuleType | None = None) -> ModuleSpec | None:
         """Finds modules as Python does, and has their loader report back."""
-        if not fullname.startswith(("transformers.", "stylevar_hf.")):
+        if not fullname.startswith(("transformers.", "stylevar_hf.", "peft.")):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is None or spec.loader is None:

@@ -25,12 +25,12 @@ from torch.utils.checkpoint import checkpoint
 from transformers import GenerationConfig, ImageProcessingMixin, PreTrainedModel, ResNetModel
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .adapters_stylevar import StyleVARAdapterMixin
+from .attention_stylevar import block_causal_bias, block_causal_flex_mask, get_attention
 from .configuration_stylevar import StyleVARConfig
 from .generation_stylevar import (
     PUBLISHED_SAMPLING,
@@ -42,7 +42,7 @@ from .generation_stylevar import (
     check_num_return_sequences,
     score_codes,
 )
-from .modeling_stylevar_vq import StyleVARVQModel, check_pixel_values, eager_attention_forward
+from .modeling_stylevar_vq import StyleVARVQModel, check_pixel_values
 
 
 if TYPE_CHECKING:
@@ -226,9 +226,8 @@ class StyleVARBlendedCrossAttention(nn.Module):
         query = query.repeat_interleave(repeats, dim=0) if repeats > 1 else query
         alphas = _repeat(blend_alphas, repeats).to(query.dtype)
         shares = None if style_weights is None else _repeat(style_weights, repeats).unsqueeze(-1).to(query.dtype)
-        attend: Callable = eager_attention_forward
-        if not output_attentions:
-            attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
+        implementation = "eager" if output_attentions else self.config._attn_implementation
+        attend = get_attention(implementation, query, attention_mask)
 
         if scale_boundaries is None:
             answers, weights = attend(
@@ -403,6 +402,10 @@ class StyleVARImageEncoder(ResNetModel):
     _supports_sdpa = True
     _supports_flex_attn = True
 
+    @classmethod
+    def _can_set_attn_implementation(cls) -> bool:
+        return True
+
 
 class StyleVARPreTrainedModel(StyleVARAdapterMixin, PreTrainedModel):
     """Initialisation and loading shared by StyleVAR's classes."""
@@ -421,6 +424,10 @@ class StyleVARPreTrainedModel(StyleVARAdapterMixin, PreTrainedModel):
         "hidden_states": StyleVARLayer,
         "attentions": OutputRecorder(StyleVARBlendedCrossAttention, index=1),
     }
+
+    @classmethod
+    def _can_set_attn_implementation(cls) -> bool:
+        return True  # transformers looks for a certain line in this file, which stands in another of ours
 
     def get_input_embeddings(self) -> None:
         # There are none for a vocabulary. The inherited search would find the method `embed_tokens`, which FSDP2 would
@@ -715,21 +722,10 @@ class StyleVARModel(StyleVARPreTrainedModel):
             return {"scale_boundaries": self.config.vq_config.scale_boundaries}
         scales = self.token_scales.repeat(num_guides)  # style rows, then content rows
         if implementation == "flex_attention":
-            mask = _flex_mask(scales, self.token_scales)
+            mask = block_causal_flex_mask(scales, self.token_scales)
         else:
-            hidden = scales[:, None] < self.token_scales
-            mask = torch.zeros_like(hidden, dtype=hidden_states.dtype).masked_fill(hidden, -torch.inf)[None, None]
+            mask = block_causal_bias(scales, self.token_scales, hidden_states.dtype)
         return {"attention_mask": mask, "output_attentions": output_attentions}
-
-
-def _flex_mask(query_scales: torch.LongTensor, key_scales: torch.LongTensor) -> "BlockMask":
-    """FlexAttention's mask, which skips the blocks of keys that no query of a block sees."""
-    from torch.nn.attention.flex_attention import create_block_mask
-
-    def sees(batch: torch.Tensor, head: torch.Tensor, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
-        return query_scales[query] >= key_scales[key]
-
-    return create_block_mask(sees, None, None, len(query_scales), len(key_scales), device=key_scales.device)
 
 
 def _check_strengths(style_strength: float | Sequence[float] | torch.Tensor) -> None:

@@ -9,7 +9,7 @@ Legend: `B` images, `K` scales, `L` codes per image over all scales, `C` latent 
 `V` codebook size.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,9 +18,10 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils import ModelOutput
+from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
+from .attention_stylevar import get_attention
 from .configuration_stylevar import StyleVARVQConfig
 
 
@@ -67,6 +68,11 @@ class StyleVARVQOutput(ModelOutput):
             Codebook indices.
         codebook_usage (`torch.FloatTensor` of shape `(K,)`):
             Share of the codebook, in [0, 1], that this batch used at each scale.
+        hidden_states (`tuple` of `torch.FloatTensor`, *optional*, returned with `output_hidden_states`):
+            The input of the encoder's first stage, then the output of each stage of encoder and decoder, each `(B,
+            channels, height, width)`.
+        attentions (`tuple` of `torch.FloatTensor`, *optional*, returned with `output_attentions`):
+            Attention weights `(B, 1, S * S, S * S)` of the coarsest resolution, encoder first.
     """
 
     loss: torch.FloatTensor | None = None
@@ -76,6 +82,8 @@ class StyleVARVQOutput(ModelOutput):
     reconstruction: torch.FloatTensor | None = None
     codes: torch.LongTensor | None = None
     codebook_usage: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
 
 
 def check_pixel_values(name: str, pixel_values: torch.Tensor, config: StyleVARVQConfig) -> None:
@@ -118,26 +126,6 @@ def _fast_layout(images: torch.Tensor) -> torch.Tensor:
     return images.contiguous(memory_format=torch.channels_last) if half else images
 
 
-def eager_attention_forward(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float,
-    dropout: float = 0.0,
-    **kwargs,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention written out: queries `(B, H, T, d)` to answers `(B, T, H, d)` and weights `(B, H, T, S)`."""
-    scores = torch.matmul(query, key.transpose(2, 3))
-    scores = scores if scaling == 1.0 else scores * scaling
-    if attention_mask is not None:
-        scores = scores + attention_mask
-    weights = scores.softmax(dim=-1, dtype=torch.float32).to(query.dtype)
-    weights = F.dropout(weights, p=dropout, training=module.training)
-    return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
-
-
 class StyleVARVQZeroConv(nn.Conv2d):
     """A convolution that starts at zero: the residual branch that it ends adds nothing at first."""
 
@@ -178,15 +166,16 @@ class StyleVARVQAttention(nn.Module):
         self.qkv = nn.Conv2d(channels, 3 * channels, kernel_size=1)
         self.proj_out = StyleVARVQZeroConv(channels, channels, kernel_size=1)
 
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+    def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Maps `(B, channels, S, S)` to the same, and the weights `(B, 1, S*S, S*S)` of written-out attention."""
         qkv = self.qkv(self.norm(hidden_states)).flatten(2).transpose(1, 2)  # (B, S*S, 3*channels)
         query, key, value = qkv.unsqueeze(1).chunk(3, dim=-1)  # each (B, 1, S*S, channels)
-        attend: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
-            self.config._attn_implementation, eager_attention_forward
-        )
-        answers, _ = attend(self, query, key, value, None, scaling=self.scaling, dropout=0.0, is_causal=False)
+        # FlexAttention has no kernels for heads as wide as this one.
+        implementation = "eager" if self.config._attn_implementation == "eager" else "sdpa"
+        attend = get_attention(implementation, query, None)
+        answers, weights = attend(self, query, key, value, None, scaling=self.scaling, dropout=0.0, is_causal=False)
         answers = answers.squeeze(2).transpose(1, 2).reshape(hidden_states.shape)
-        return hidden_states + self.proj_out(answers)
+        return hidden_states + self.proj_out(answers), weights
 
 
 class StyleVARVQDownsample(nn.Module):
@@ -243,7 +232,7 @@ class StyleVARVQStage(nn.Module):
         for index, resnet in enumerate(self.resnets):
             hidden_states = resnet(hidden_states)
             if self.attentions:
-                hidden_states = self.attentions[index](hidden_states)
+                hidden_states, _ = self.attentions[index](hidden_states)
         return self.upsample(self.downsample(hidden_states))
 
 
@@ -256,7 +245,8 @@ class StyleVARVQMidBlock(nn.Module):
         self.attention = StyleVARVQAttention(config, channels)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return self.resnets[1](self.attention(self.resnets[0](hidden_states)))
+        hidden_states, _ = self.attention(self.resnets[0](hidden_states))
+        return self.resnets[1](hidden_states)
 
 
 class StyleVARVQEncoder(nn.Module):
@@ -436,8 +426,17 @@ class StyleVARVQPreTrainedModel(PreTrainedModel):
     input_modalities = ("image",)
     supports_gradient_checkpointing = True
     _supports_sdpa = True
+    _supports_flex_attn = True
+    _can_record_outputs = {
+        "hidden_states": OutputRecorder(StyleVARVQStage),
+        "attentions": OutputRecorder(StyleVARVQAttention, index=1),
+    }
     _no_split_modules = ["StyleVARVQResnetBlock", "StyleVARVQAttention", "StyleVARQuantizer"]
     _keep_in_fp32_modules_strict = ["quantizer"]
+
+    @classmethod
+    def _can_set_attn_implementation(cls) -> bool:
+        return True  # transformers looks for a certain line in this file, which stands in another of ours
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -590,7 +589,13 @@ class StyleVARVQModel(StyleVARVQPreTrainedModel):
                 f"patch_nums={tuple(self.config.patch_nums)}, but got {found}. Use `encode(pixel_values).codes`."
             )
 
-    def forward(self, pixel_values: torch.Tensor) -> StyleVARVQOutput:
+    @capture_outputs
+    def forward(
+        self,
+        pixel_values: torch.Tensor,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+    ) -> StyleVARVQOutput:
         """
         Training forward: quantise with the straight-through estimator, decode, and measure.
 
@@ -600,10 +605,25 @@ class StyleVARVQModel(StyleVARVQPreTrainedModel):
         Args:
             pixel_values (`torch.FloatTensor` of shape `(B, num_channels, image_size, image_size)`):
                 RGB images in [-1, 1].
+            output_hidden_states (`bool`, *optional*):
+                Whether to return what the stages of encoder and decoder make. Defaults to the config's choice.
+            output_attentions (`bool`, *optional*):
+                Whether to return the attention weights, which only `attn_implementation="eager"` has. Defaults to the
+                config's choice.
+
+        `return_dict=False` makes a tuple of the output.
 
         Returns:
             [`StyleVARVQOutput`]
+
+        Raises:
+            ValueError: If the images do not fit the ladder, or if weights are asked of other attention than "eager".
         """
+        if output_attentions and self.config._attn_implementation != "eager":
+            raise ValueError(
+                f'`attn_implementation` must be "eager" for `output_attentions`, but got '
+                f'{self.config._attn_implementation!r}. Call `set_attn_implementation("eager")` first.'
+            )
         latents = self.get_latents(pixel_values)
         codes, cumulative = self.quantizer(latents)
         quantized = latents + (cumulative[-1] - latents).detach()  # straight-through

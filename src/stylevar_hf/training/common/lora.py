@@ -41,8 +41,17 @@ def add_adapter(
 
     Returns:
         `PeftModel`
+
+    Raises:
+        ValueError: For prompt learning (prefix tuning, prompt tuning, p-tuning, ...), which is for models of text.
     """
     from peft import get_peft_model
+
+    if peft_config.is_prompt_learning:
+        raise ValueError(
+            f"`peft_config` must adapt layers, but got {type(peft_config).__name__}: prompt learning puts tokens "
+            "before a text, and StyleVAR reads images. Use `LoraConfig` or another adapter of the layers."
+        )
 
     if getattr(peft_config, "use_dora", False):
         logger.warning(
@@ -61,7 +70,10 @@ def add_adapter(
     with torch.random.fork_rng(devices=devices, enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        return get_peft_model(model, peft_config)
+        adapted = get_peft_model(model, peft_config)
+    # `bias="all"` means those of the transformer: the tokenizer takes no gradient.
+    model.vq_model.requires_grad_(False)
+    return adapted
 
 
 def core_model(model: nn.Module) -> StyleVARForConditionalGeneration:
