@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 import zlib
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ from stylevar_hf import StyleVARPipeline
 from stylevar_hf.cli import main
 from stylevar_hf.demo import build_demo, launch_demo, request_limits
 from stylevar_hf.demo import events as demo_events
+from stylevar_hf.demo.controls import AS_TRAINED, NO_RANKING, ONE_WINDOW, read_brush
 from stylevar_hf.demo.painting import paint
 from stylevar_hf.demo.pictures import MAX_FILE_MEGABYTES, contact_sheet, fitted_size, read_picture, save_result
 
@@ -96,6 +98,18 @@ def ask(client, image_files):
             "num_images": 1,
             "shape": AS_PAINTED,
             "previews": True,
+            "keep_colors": 0.0,
+            "preset": AS_TRAINED,
+            "weight": 1.0,
+            "style_2": None,
+            "weight_2": 0.5,
+            "style_3": None,
+            "weight_3": 0.5,
+            "brush": None,
+            "feather": 8,
+            "painted": ONE_WINDOW,
+            "candidates": 1,
+            "ranking": NO_RANKING,
         }
         return client.submit(*(arguments | changes).values(), api_name="/stylize")
 
@@ -205,7 +219,7 @@ class TestPaint:
         return tuple(PIL.Image.open(image_files[name]) for name in ("content", "style"))
 
     def test_frames_grow_and_end_with_what_the_pipeline_makes(self, pipe, pictures):
-        frames = list(paint(pipe, *pictures, size=(20, 30), seed=5, num_images=2))
+        frames = list(paint(pipe, *pictures, output_size=(20, 30), seed=5, num_images=2))
         assert [(frame.scale, frame.side, frame.done) for frame in frames] == [
             (1, 1, False), (2, 2, False), (3, 3, False), (4, 4, True),
         ]  # fmt: skip
@@ -216,7 +230,7 @@ class TestPaint:
                 assert np.array_equal(frame.images[variant], preview)
 
     def test_without_previews_nothing_is_decoded_on_the_way(self, pipe, pictures):
-        frames = list(paint(pipe, *pictures, size=None, previews=False, seed=0))
+        frames = list(paint(pipe, *pictures, previews=False, seed=0))
         assert [len(frame.images) for frame in frames] == [0, 0, 0, 1]
 
     def test_closing_stops_the_model(self, pipe, pictures, monkeypatch):
@@ -232,7 +246,7 @@ class TestPaint:
             return head(self, *args, callback_on_scale_end=callback, **kwargs)
 
         monkeypatch.setattr(type(pipe.model), "generate", counted)
-        frames = paint(pipe, *pictures, size=None, seed=0)
+        frames = paint(pipe, *pictures, seed=0)
         next(frames)
         frames.close()
         wait_until(lambda: not [one for one in threading.enumerate() if one.name.startswith("stylevar-paint")])
@@ -240,7 +254,7 @@ class TestPaint:
 
     def test_error_of_the_model_reaches_the_reader(self, pipe, pictures):
         with pytest.raises(ValueError, match="`style_strength` must be in"):
-            list(paint(pipe, *pictures, size=None, style_strength=2.0))
+            list(paint(pipe, *pictures, style_strength=2.0))
 
 
 class TestServer:
@@ -253,7 +267,8 @@ class TestServer:
         assert [step for step in steps if str(step).startswith("Scale")] == [
             "Scale 1 of 4: 1 x 1", "Scale 2 of 4: 2 x 2", "Scale 3 of 4: 3 x 3",
         ]  # fmt: skip
-        expected = pipe(image_files["content"], image_files["style"], seed=3, style_strength=0.5, num_images=2)
+        options = {"seed": 3, "style_strength": 0.5, "fit": "crop"}
+        expected = pipe(image_files["content"], image_files["style"], num_images=2, **options)
         files = [entry["image"] for entry in variants["value"]]
         assert [Path(file).name for file in files] == [f"stylevar_seed{k}_strength+0.50.png" for k in (3, 4)]
         for file, image in zip(files, expected, strict=True):
@@ -339,6 +354,79 @@ class TestServer:
         page = httpx.get(server).text
         assert not re.findall(r"<(?:script|link)[^>]*(?:src|href)=\"https?://(?!127\.0\.0\.1)[^\"]*\"", page)
         assert "https://fonts." not in httpx.get(f"{server}/theme.css").text
+
+
+class TestControls:
+    """What is folded reaches the pipeline."""
+
+    def result(self, ask, **changes) -> PIL.Image.Image:
+        return PIL.Image.open(ask(**changes).result(timeout=60)[4]["value"])
+
+    def test_colors_and_preset(self, ask, pipe, image_files):
+        found = self.result(ask, keep_colors=0.5, preset="Strokes", shape=AS_CONTENT)
+        options = {"seed": 3, "style_strength": 0.5, "keep_colors": 0.5, "strength_per_scale": "strokes"}
+        expected = pipe(image_files["content"], image_files["style"], fit="pad", output_size="content", **options)
+        assert np.array_equal(found, expected)
+        settings = json.loads(found.text["stylevar"])
+        assert settings["keep_colors"] == 0.5 and settings["preset"] == "Strokes"
+
+    def test_more_styles_are_blended(self, ask, pipe, image_files):
+        found = self.result(ask, style_2=handle_file(image_files["other"]), weight=0.6, weight_2=0.2)
+        blend = pipe.blend_styles([image_files["style"], image_files["other"]], [0.6, 0.2], fit="crop")
+        expected = pipe(image_files["content"], blend, seed=3, style_strength=0.5, fit="crop")
+        assert np.array_equal(found, expected)
+        assert json.loads(found.text["stylevar"])["weights"] == [0.6, 0.2]
+
+    def test_brush_leaves_the_rest_as_it_is(self, ask, image_files, tmp_path):
+        layer = np.zeros((20, 30, 4), dtype=np.uint8)
+        layer[:, :10] = 255
+        PIL.Image.fromarray(layer).save(tmp_path / "layer.png")
+        brush = {"background": None, "layers": [handle_file(str(tmp_path / "layer.png"))], "composite": None}
+        found = np.asarray(self.result(ask, brush=brush, shape=AS_CONTENT, feather=0))
+        content = np.asarray(PIL.Image.open(image_files["content"]))
+        assert np.array_equal(found[:, 10:], content[:, 10:]) and not np.array_equal(found[:, :10], content[:, :10])
+
+    def test_best_of_the_candidates_is_named_by_its_seed(self, ask):
+        found = self.result(ask, candidates=3, ranking="Colours of the style")
+        settings = json.loads(found.text["stylevar"])
+        assert settings["seed"] in (3, 4, 5) and settings["candidates"] == 3
+
+    @pytest.mark.parametrize(
+        "changes, message",
+        [
+            ({"keep_colors": 2.0}, "between 0 and 1|maximum|greater"),
+            ({"preset": "Swirls"}, "must be one of|not in the list"),
+            ({"candidates": 2}, "Say what tells the best"),
+            ({"weight": -1.0}, "must not be negative|minimum|less"),
+        ],
+    )
+    def test_settings_out_of_range_are_refused(self, ask, changes, message):
+        with pytest.raises((AppError, ValueError), match=message):
+            self.result(ask, **changes)
+
+    def test_painted_sizes_are_those_above_the_models(self, pipe):
+        from stylevar_hf.demo.controls import sizes_for
+
+        assert list(sizes_for(pipe).values()) == [None, 256, 384, 512, 768, 1024]
+
+    @pytest.mark.parametrize("data", [b"", b"no picture", png_of_size(9_000, 9_000)])
+    def test_hostile_brush(self, data):
+        with pytest.raises(ValueError, match="cannot be read|too large"):
+            read_brush(data)
+
+    def test_session_is_remembered_with_its_settings_and_packed(self, image_files):
+        settings = {"seed": 3, "keep_colors": 0.5}
+        history, gallery, archive = next(demo_events.remember([(image_files["style"], "1")], [], settings))
+        steps = demo_events.remember([(image_files["other"], "1")], history, {"seed": 4})
+        history, gallery, archive = next(steps)
+        with zipfile.ZipFile(archive["value"]) as pack:
+            assert pack.namelist() == ["01_style.png", "02_other.png"]
+        assert [label for _, label in gallery["value"]] == ["1", "2"]
+
+        class Event:
+            index = 0
+
+        assert demo_events.return_to(history, Event()) == settings
 
 
 class TestLimits:

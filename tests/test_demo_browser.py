@@ -123,6 +123,51 @@ class TestPage:
         assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
         assert [url for url in page.addresses if not url.startswith((address, "data:", "blob:"))] == []
 
+    def test_folded_controls_paint_a_part_and_the_session_remembers(self, page, image_files, tmp_path):
+        upload(page, "content", image_files["content"])
+        upload(page, "style", image_files["style"])
+        page.wait_for_selector("#content img")
+        page.wait_for_selector("#style img")
+        # 1. A second style, the content's colours, and a stroke of the brush
+        for part in ("colors", "more-styles", "part", "size"):
+            page.click(f"#{part} button")
+        upload(page, "style-2", image_files["other"])
+        page.wait_for_selector("#style-2 img")
+        page.locator("#keep-colors input[type=range]").focus()
+        page.keyboard.press("End")
+        canvas = page.locator("#brush canvas").first
+        canvas.scroll_into_view_if_needed()
+        page.wait_for_timeout(500)
+        box = canvas.bounding_box()
+        middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.mouse.move(*middle)
+        page.mouse.down()
+        page.mouse.move(middle[0] + 8, middle[1] + 2, steps=4)
+        page.mouse.up()
+        screenshot(page, "controls")
+
+        # 2. The result says so, and the session offers all of it
+        page.click("#paint")
+        page.wait_for_selector("#compare img")
+        page.click("#history button")
+        page.wait_for_selector("#earlier img")
+        with page.expect_download() as download:
+            page.click("#download")
+        download.value.save_as(tmp_path / "result.png")
+        settings = json.loads(PIL.Image.open(tmp_path / "result.png").text["stylevar"])
+        assert settings["keep_colors"] == 1 and settings["weights"] == [1, 0.5] and settings["mask_feather"] == 8
+        with page.expect_download() as download:
+            page.click("#download-all")
+        assert download.value.suggested_filename == "stylevar.zip"
+
+        # 3. A tap brings the settings back
+        page.locator("#keep-colors input[type=range]").focus()
+        page.keyboard.press("Home")
+        page.locator("#earlier img").first.click()
+        page.wait_for_function("document.querySelector('#keep-colors input[type=range]').value === '1'")
+        screenshot(page, "history")
+        assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+
     def test_example_fills_in_both_pictures(self, page):
         page.locator("#examples tbody tr").first.click()
         page.wait_for_selector("#content img")

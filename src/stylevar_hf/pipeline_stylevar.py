@@ -571,6 +571,7 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
         content_sizes: list[tuple[int, int]],
         output_type: str = "pil",
         output_size: str | tuple[int, int] = "model",
+        resize_mode: str | None = None,
     ) -> list[Image]:
         """Pixels `(n, 3, image_size, image_size)` in [-1, 1] as the list of `n` results."""
         as_painted = output_size == "model"
@@ -580,6 +581,7 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
                 output_type,
                 target_sizes=None if as_painted else content_sizes,
                 output_size=None if isinstance(output_size, str) else output_size,
+                resize_mode=resize_mode,
             )
         )
 

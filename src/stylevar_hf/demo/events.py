@@ -5,7 +5,9 @@
 import random
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import torch
 
 from .. import __version__
 from ..pipeline_stylevar import StyleVARPipeline
+from .controls import Controls
 from .painting import Frame, paint
 from .pictures import contact_sheet, fitted_size, read_picture, save_result, shown
 
@@ -23,6 +26,7 @@ MAX_VARIANTS = 4
 MAX_SEED = 2**31 - 1
 # Longest side of a result: more pixels than the content has, or than this, would only be larger, not sharper.
 MAX_RESULT_SIDE = 1024
+MAX_HISTORY = 24
 OF_CONTENT, AS_PAINTED = SHAPES = ["As the content", "Square, as painted"]
 
 
@@ -37,6 +41,7 @@ def stylize(
     num_images: int,
     shape: str,
     previews: bool,
+    **controls: Any,
 ) -> Iterator[dict[str, Any]]:
     """
     From the click to the results.
@@ -51,6 +56,7 @@ def stylize(
         num_images (`int`): How many variants, 1 to 4.
         shape (`str`): One of `SHAPES`.
         previews (`bool`): Whether to show the picture after each scale.
+        controls: Those of [`Controls`].
 
     Yields:
         `dict[str, Any]`: What becomes of the parts of the page.
@@ -63,6 +69,14 @@ def stylize(
     if new_seed or seed is None:
         seed = random.SystemRandom().randrange(MAX_SEED)
     _check_settings(style_strength, seed, num_images, shape)
+    asked = Controls(**controls)
+    with _worded():
+        asked.check(pipe)
+        arguments = asked.call_arguments(pipe, num_images)
+        style_image = asked.style(pipe, style_image)
+    if shape == OF_CONTENT:
+        height, width = _result_size(pipe, content_image, arguments["paint_size"])
+        content_image = content_image.resize((width, height), PIL.Image.Resampling.LANCZOS)
     yield {
         "live": gr.update(visible=True, value=None),
         "compare": gr.update(visible=False),
@@ -79,11 +93,13 @@ def stylize(
             pipe,
             content_image,
             style_image,
-            size=_result_size(pipe, content_image) if shape == OF_CONTENT else None,
+            output_size="content" if shape == OF_CONTENT else "model",
+            fit="pad" if shape == OF_CONTENT else "crop",
             previews=previews,
             seed=seed,
             style_strength=style_strength,
             num_images=num_images,
+            **arguments,
         )
     ):
         if not frame.done:
@@ -94,8 +110,10 @@ def stylize(
     # 3. Hand over the results; Gradio copies the files before it asks for more
     with tempfile.TemporaryDirectory(prefix="stylevar-demo-") as folder:
         settings = {"software": f"stylevar-hf {__version__}", "model": model_name, "style_strength": style_strength}
+        settings |= {"shape": shape, **asked.settings()}
         files = [
-            save_result(image, Path(folder), {**settings, "seed": seed + k}) for k, image in enumerate(frame.images)
+            save_result(image, Path(folder), {**settings, "seed": seed + image.info.get("candidate", k)})
+            for k, image in enumerate(frame.images)
         ]
         yield {
             "live": gr.update(visible=False),
@@ -128,8 +146,15 @@ def pick(variants: list[tuple[str, str]], content: str | None, event: gr.SelectD
 
 
 def _read(path: str | None, name: str) -> PIL.Image.Image:
-    try:
+    with _worded():
         return read_picture(path, name)
+
+
+@contextmanager
+def _worded() -> Iterator[None]:
+    """Sentences for the page that are raised as `ValueError`."""
+    try:
+        yield
     except ValueError as error:
         raise _message(str(error)) from error
 
@@ -150,11 +175,57 @@ def _check_settings(style_strength: float, seed: int, num_images: int, shape: st
         raise _message(f"The shape must be one of: {', '.join(SHAPES)}.")
 
 
-def _result_size(pipe: StyleVARPipeline, content: PIL.Image.Image) -> tuple[int, int]:
+def _result_size(pipe: StyleVARPipeline, content: PIL.Image.Image, paint_size: int | None) -> tuple[int, int]:
     """Height and width of a result in the proportions of its content."""
     side = min(max(*content.size, pipe.model.config.image_size), MAX_RESULT_SIDE)
+    if paint_size is not None:
+        side = round(paint_size * max(content.size) / min(content.size))
     width, height = fitted_size(content.size, side)
     return height, width
+
+
+def remember(
+    variants: list[tuple[str, str]] | None, history: list[dict[str, Any]], settings: dict[str, Any]
+) -> Iterator[tuple[list[dict[str, Any]], Any, Any]]:
+    """
+    After a painting.
+
+    Args:
+        variants (list of pairs): Files and names of the new pictures.
+        history (list of `dict`): Those of the session so far, oldest first.
+        settings (`dict`): Of the page, by the names of its parts.
+
+    Yields:
+        `tuple`: The history with the new pictures, as the page shows it, and all of it to download.
+    """
+    history = [*history, *({"file": file, "settings": settings} for file, _ in variants or ())][-MAX_HISTORY:]
+    there = [(entry["file"], str(number)) for number, entry in enumerate(history, start=1)]
+    with tempfile.TemporaryDirectory(prefix="stylevar-demo-") as folder:
+        archive = Path(folder) / "stylevar.zip"
+        with zipfile.ZipFile(archive, "w") as pack:
+            for file, number in there:
+                if Path(file).is_file():  # the oldest may have been deleted
+                    pack.write(file, f"{int(number):02d}_{Path(file).name}")
+        yield (
+            history,
+            gr.update(value=there, visible=bool(there)),
+            gr.update(value=str(archive), interactive=bool(there)),
+        )
+
+
+def return_to(history: list[dict[str, Any]], event: gr.SelectData) -> dict[str, Any]:
+    """The settings of the chosen picture of the history, for the parts of the page."""
+    return history[event.index]["settings"] if event.index < len(history) else {}
+
+
+def to_brush(content: str | None) -> dict[str, Any] | None:
+    """The content for the brush to draw on."""
+    if content is None:
+        return None
+    try:
+        return {"background": shown(read_picture(content, "content")), "layers": [], "composite": None}
+    except ValueError:
+        return None
 
 
 def _explained(frames: Iterator[Frame]) -> Iterator[Frame]:
@@ -173,4 +244,14 @@ def _comparison(content: PIL.Image.Image, result: PIL.Image.Image) -> tuple[PIL.
     return content.resize(result.size, PIL.Image.Resampling.LANCZOS), result
 
 
-__all__ = ["MAX_SEED", "MAX_VARIANTS", "SHAPES", "check_upload", "pick", "stylize"]
+__all__ = [
+    "MAX_SEED",
+    "MAX_VARIANTS",
+    "SHAPES",
+    "check_upload",
+    "pick",
+    "remember",
+    "return_to",
+    "stylize",
+    "to_brush",
+]

@@ -17,7 +17,8 @@ from starlette.middleware import Middleware
 
 from ..commands.models import load_pipeline
 from ..pipeline_stylevar import StyleVARPipeline
-from .events import MAX_SEED, MAX_VARIANTS, SHAPES, check_upload, pick, stylize
+from .controls import build_controls
+from .events import MAX_SEED, MAX_VARIANTS, SHAPES, check_upload, pick, remember, return_to, stylize, to_brush
 from .pictures import MAX_FILE_MEGABYTES
 from .request_limits import RequestLimits
 
@@ -96,7 +97,7 @@ def build_demo(pipe: StyleVARPipeline, model_name: str) -> gr.Blocks:
         )
         with gr.Row():
             with gr.Column(scale=5, min_width=320):
-                inputs = _build_inputs()
+                inputs = _build_inputs(pipe)
             with gr.Column(scale=6, min_width=320, elem_id="result"):
                 outputs = _build_outputs()
         gr.Examples(
@@ -109,7 +110,8 @@ def build_demo(pipe: StyleVARPipeline, model_name: str) -> gr.Blocks:
             elem_id="examples",
             api_visibility="private",
         )
-        _connect(pipe, model_name, inputs, outputs)
+        session = _build_history()
+        _connect(pipe, model_name, inputs, outputs, session)
     return demo.queue(max_size=MAX_WAITING, default_concurrency_limit=1)
 
 
@@ -122,7 +124,7 @@ def _picture_input(label: str) -> gr.Image:
         height=220,
         min_width=140,
         buttons=[],
-        elem_id=label.lower(),
+        elem_id=label.lower().replace(" ", "-"),
         placeholder=f"Drop the {label.lower()} here, or tap to choose",
     )
     picture.preprocess = lambda payload: None if payload is None else payload.path
@@ -142,7 +144,7 @@ def _without_downloads(component: gr.Image | gr.Gallery) -> gr.Image | gr.Galler
     return component
 
 
-def _build_inputs() -> dict[str, Any]:
+def _build_inputs(pipe: StyleVARPipeline) -> dict[str, Any]:
     parts: dict[str, Any] = {}
     with gr.Row(elem_id="inputs"):
         parts["content"] = _picture_input("Content")
@@ -164,6 +166,8 @@ def _build_inputs() -> dict[str, Any]:
         parts["new_seed"] = gr.Checkbox(True, label="Another seed each time", elem_id="new-seed")
         parts["shape"] = gr.Radio(SHAPES, value=SHAPES[0], label="Shape of the result", elem_id="shape")
         parts["previews"] = gr.Checkbox(True, label="Show every scale (slower)", elem_id="previews")
+    parts |= build_controls(pipe, _picture_input)
+    _without_downloads(parts["brush"])
     return parts
 
 
@@ -197,9 +201,30 @@ def _build_outputs() -> dict[str, Any]:
     }
 
 
-def _connect(pipe: StyleVARPipeline, model_name: str, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
+def _build_history() -> dict[str, Any]:
+    """What was painted in this session; a tap brings its settings back."""
+    with gr.Accordion("Earlier pictures of this session", open=False, elem_id="history"):
+        gallery = gr.Gallery(
+            label="Tap one to return to its settings",
+            columns=6,
+            height="auto",
+            format="png",
+            allow_preview=False,
+            interactive=False,
+            visible=False,
+            buttons=[],
+            elem_id="earlier",
+        )
+        archive = gr.DownloadButton("Download all (zip)", interactive=False, elem_id="download-all")
+    return {"history": gr.State([]), "earlier": _without_downloads(gallery), "archive": archive}
+
+
+def _connect(
+    pipe: StyleVARPipeline, model_name: str, inputs: dict[str, Any], outputs: dict[str, Any], session: dict[str, Any]
+) -> None:
     """What happens when."""
-    names = ("content", "style", "style_strength", "seed", "new_seed", "num_images", "shape", "previews")
+    names = ["content", "style", "style_strength", "seed", "new_seed", "num_images", "shape", "previews"]
+    names += [name for name in inputs if name not in ("run", "stop", *names)]
 
     def updates(*values: Any) -> Iterator[dict[Any, Any]]:
         for update in stylize(pipe, model_name, **dict(zip(names, values, strict=True))):
@@ -214,11 +239,37 @@ def _connect(pipe: StyleVARPipeline, model_name: str, inputs: dict[str, Any], ou
         api_name="stylize",
         api_description="Paint `content` in the style of `style`. Yields the picture after each scale.",
     )
+    kept = [name for name in names if name != "brush"]
+
+    def remembered(variants: Any, history: Any, *values: Any) -> Iterator[Any]:
+        yield from remember(variants, history, dict(zip(kept, values, strict=True)))
+
+    event.success(
+        remembered,
+        [outputs["variants"], session["history"], *(inputs[name] for name in kept)],
+        [session["history"], session["earlier"], session["archive"]],
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+    def returned(history: Any, event: gr.SelectData) -> dict[Any, Any]:
+        return {inputs[name]: value for name, value in return_to(history, event).items()} | {inputs["new_seed"]: False}
+
+    session["earlier"].select(
+        returned,
+        session["history"],
+        [inputs[name] for name in kept],
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    inputs["content"].change(
+        to_brush, inputs["content"], inputs["brush"], show_progress="hidden", api_visibility="private"
+    )
     inputs["run"].click(None, js=SCROLL_TO_RESULT, api_visibility="private")
     inputs["stop"].click(lambda: "Stopped.", None, outputs["status"], cancels=event, api_visibility="private")
-    for name in ("content", "style"):
+    for name in ("content", "style", "style_2", "style_3"):
         inputs[name].upload(
-            partial(check_upload, name=name),
+            partial(check_upload, name=name.partition("_")[0]),
             inputs[name],
             inputs[name],
             show_progress="hidden",

@@ -10,7 +10,8 @@ from queue import SimpleQueue
 
 import PIL.Image
 
-from ..generation_stylevar import StyleVARScaleState
+from ..generation_stylevar import StyleVARReference, StyleVARScaleState
+from ..pipeline_controls_stylevar import FITS
 from ..pipeline_stylevar import StyleVARPipeline
 
 
@@ -41,9 +42,9 @@ class _Stopped(Exception):
 def paint(
     pipe: StyleVARPipeline,
     content: PIL.Image.Image,
-    style: PIL.Image.Image,
+    style: PIL.Image.Image | StyleVARReference,
     *,
-    size: tuple[int, int] | None,
+    output_size: str = "model",
     previews: bool = True,
     **call_arguments,
 ) -> Iterator[Frame]:
@@ -53,15 +54,16 @@ def paint(
     Args:
         pipe ([`StyleVARPipeline`]): The model.
         content (`PIL.Image.Image`): What to paint.
-        style (`PIL.Image.Image`): How to paint it.
-        size (`tuple[int, int]`, *optional*): Height and width of the frames; `None` for the model's.
+        style (`PIL.Image.Image` or [`StyleVARReference`]): How to paint it.
+        output_size (`str`, *optional*, defaults to `"model"`): Size of the frames; or `"content"`.
         previews (`bool`, *optional*, defaults to `True`): Whether to decode the picture after each scale.
-        call_arguments: `seed`, `style_strength`, `num_images`, ... of the pipeline's call.
+        call_arguments: `seed`, `style_strength`, `num_images`, `fit`, ... of the pipeline's call.
 
     Yields:
         [`Frame`]: One per scale, the last of them with the results.
     """
-    output_size, content_sizes = size or "model", [(content.height, content.width)]
+    content_sizes = [(content.height, content.width)]
+    resize_mode = "stretch" if call_arguments.get("paint_size") else FITS.get(call_arguments.get("fit"))
     frames: SimpleQueue[Frame | None] = SimpleQueue()
     stop = threading.Event()
 
@@ -73,7 +75,8 @@ def paint(
             return  # the results follow
         images = []
         if previews:
-            images = pipe.postprocess(state.pixel_values, content_sizes * len(state.codes), output_size=output_size)
+            pixels = state.pixel_values
+            images = pipe.postprocess(pixels, content_sizes * len(pixels), "pil", output_size, resize_mode)
         frames.put(Frame(scale, state.num_scales, _side(pipe, state.scale_index), images))
 
     def work() -> list[PIL.Image.Image]:
