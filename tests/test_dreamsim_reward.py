@@ -88,7 +88,7 @@ def weights_dir(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def open_clip_reward(weights_dir) -> DreamSimReward:
-    return DreamSimReward("open_clip_vitb32", cache_dir=weights_dir, batch_size=4)
+    return DreamSimReward("open_clip_vitb32", cache_dir=weights_dir, batch_size=4, resizing="bicubic")
 
 
 def make_images(count: int, side: int = 32, seed: int = 0) -> list[torch.Tensor]:
@@ -107,7 +107,7 @@ class TestDreamSimReward:
     @pytest.mark.parametrize("dreamsim_type", TYPES)
     def test_equals_the_forward_of_the_package(self, dreamsim_type, weights_dir):
         images, targets = make_images(2), make_images(2, seed=1)
-        reward = DreamSimReward(dreamsim_type, scale=2.5, cache_dir=weights_dir)
+        reward = DreamSimReward(dreamsim_type, scale=2.5, cache_dir=weights_dir, resizing="bicubic")
         rewards = reward(images=images, target_images=targets)
         model = reward._network.network
         sides = [resize_bicubic(torch.stack(part), 224, 224) for part in (images, targets)]
@@ -118,13 +118,23 @@ class TestDreamSimReward:
 
     def test_bfloat16_moves_rewards_by_thousandths(self, weights_dir, open_clip_reward):
         images, targets = make_images(4), make_images(4, seed=1)
-        half = DreamSimReward("open_clip_vitb32", cache_dir=weights_dir, dtype="bfloat16")
+        half = DreamSimReward("open_clip_vitb32", cache_dir=weights_dir, dtype="bfloat16", resizing="bicubic")
         rewards = half(images=[*images, targets[0]], target_images=[*targets, targets[0]])
         expected = open_clip_reward(images=images, target_images=targets)
         assert half.describe(torch.stack(images)).dtype == torch.float32
         assert rewards[:4] == pytest.approx(expected, abs=0.01)
         assert rewards[:4] != expected, "it was computed in bfloat16"
         assert rewards[4] == pytest.approx(0, abs=1e-3)
+
+    def test_resizes_as_the_published_code_by_default(self, weights_dir):
+        images, targets = make_images(2, side=300), make_images(2, side=300, seed=1)
+        reward = DreamSimReward("open_clip_vitb32", cache_dir=weights_dir)
+        rewards = reward(images=images, target_images=targets)
+        parts = [torch.stack(part) for part in (images, targets)]
+        sides = [torch.nn.functional.interpolate(part, (224, 224), mode="bilinear") for part in parts]
+        assert rewards == pytest.approx((-5 * reward._network.network(*sides)).tolist(), abs=1e-5)
+        with pytest.raises(ValueError, match="`resizing` must be one of bilinear, bicubic, but got area"):
+            DreamSimReward("open_clip_vitb32", cache_dir=weights_dir, resizing="area")
 
     def test_unknown_dtype_is_refused(self, weights_dir):
         with pytest.raises(ValueError, match="`dtype` must be one of float32, bfloat16, but got half"):

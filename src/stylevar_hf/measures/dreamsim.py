@@ -34,22 +34,27 @@ class DreamSim(Measure):
 
     $$ 1 - \cos(e(x), e(y)) $$
 
-    with the package's embeddings e, in [0, 2]. Pictures are resized to 224 x 224 as the package does (bicubic,
-    antialiased).
+    with the package's embeddings e, in [0, 2], of pictures that are resized to 224 x 224.
 
     Args:
         network (`nn.Module`): Of [`build_dreamsim`].
         half (`bool`, *optional*, defaults to `False`): Whether to embed in bfloat16, under autocast.
+        resizing (`str`, *optional*, defaults to `"bicubic"`): `"bicubic"`, antialiased, as the package does; or
+            `"bilinear"`, without antialiasing, as StyleVAR's code does for its reward.
     """
 
-    def __init__(self, network: nn.Module, half: bool = False):
+    def __init__(self, network: nn.Module, half: bool = False, resizing: str = "bicubic"):
         super().__init__()
+        self.resizing = resizing
         self.network = network
         self.half_precision = half
 
     def describe(self, images: torch.Tensor) -> torch.Tensor:
         """Images to embeddings `(B, D)`; of the patch types: the class token's and the patches' mean."""
-        images = resize_bicubic(images, IMAGE_SIZE, IMAGE_SIZE)
+        if self.resizing == "bilinear":
+            images = F.interpolate(images, (IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", align_corners=False)
+        else:
+            images = resize_bicubic(images, IMAGE_SIZE, IMAGE_SIZE)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.half_precision):
             embeddings = self.network.embed(images).float()
         if embeddings.ndim == 3:

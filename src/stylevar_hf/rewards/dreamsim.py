@@ -22,6 +22,7 @@ from .base import MeasureReward
 
 
 DTYPES = ("float32", "bfloat16")
+RESIZINGS = ("bilinear", "bicubic")
 
 
 class DreamSimReward(MeasureReward):
@@ -30,8 +31,8 @@ class DreamSimReward(MeasureReward):
 
     $$ R = -s \cdot (1 - \cos(e(x), e(y))) $$
 
-    with the package's embeddings e, s = 5 and one DINO ViT-B/16 as published. Pictures are resized to 224 x 224 as the
-    package does (bicubic, antialiased).
+    with the package's embeddings e, s = 5, one DINO ViT-B/16 and the resizing as published: StyleVAR's code resizes to
+    224 x 224 bilinearly without antialiasing. The DreamSim of an evaluation resizes as the package does.
 
     Args:
         dreamsim_type (`str`, *optional*, defaults to `"dino_vitb16"`):
@@ -52,6 +53,8 @@ class DreamSimReward(MeasureReward):
         dtype (`str`, *optional*, defaults to `"float32"`):
             `"bfloat16"` embeds under autocast, about three times as fast on a CPU that has instructions for it. It
             moves rewards by some thousandths, the less the closer the pictures are.
+        resizing (`str`, *optional*, defaults to `"bilinear"`):
+            `"bilinear"`, without antialiasing, as published; or `"bicubic"`, antialiased, as the package does.
         local_files_only (`bool`, *optional*, defaults to `False`):
             Whether weights that are not on this machine are an error rather than fetched.
 
@@ -73,13 +76,17 @@ class DreamSimReward(MeasureReward):
         batch_size: int = 16,
         reference: str | None = None,
         dtype: str = "float32",
+        resizing: str = "bilinear",
         local_files_only: bool = False,
     ):
         super().__init__(reference=reference, scale=scale, batch_size=batch_size, device=device)
         check_dreamsim_type(dreamsim_type)
         if dtype not in DTYPES:
             raise invalid("dtype", f"one of {', '.join(DTYPES)}", dtype, "Distances are float32 in any case.")
+        if resizing not in RESIZINGS:
+            raise invalid("resizing", f"one of {', '.join(RESIZINGS)}", resizing, "Published: bilinear.")
         self.dtype = dtype
+        self.resizing = resizing
         self.dreamsim_type = dreamsim_type
         self.cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
         self.local_files_only = local_files_only
@@ -88,7 +95,8 @@ class DreamSimReward(MeasureReward):
 
     def load_network(self, device: torch.device) -> Measure:
         folder = find_dreamsim(self.dreamsim_type, self.cache_dir, self.local_files_only)
-        return DreamSim(build_dreamsim(self.dreamsim_type, folder, device), half=self.dtype == "bfloat16")
+        network = build_dreamsim(self.dreamsim_type, folder, device)
+        return DreamSim(network, half=self.dtype == "bfloat16", resizing=self.resizing)
 
 
 __all__ = ["DreamSimReward"]
