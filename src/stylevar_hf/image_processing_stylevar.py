@@ -2,214 +2,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images in and out of StyleVAR: reading a picture from anywhere, to pixels in [-1, 1], and back."""
 
-import io
-import os
-import warnings
 from collections.abc import Sequence
 from numbers import Integral
-from pathlib import Path
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 import torch
-from huggingface_hub import get_session
 from transformers.image_processing_backends import PilBackend
 from transformers.image_processing_utils import BatchFeature
 from transformers.image_utils import ChannelDimension, ImageInput, PILImageResampling, SizeDict
 from transformers.processing_utils import ImagesKwargs, Unpack
 
+from .image_reading_stylevar import DEFAULT_MAX_IMAGE_PIXELS, ImageSource, check_pixels, load_image, to_uint8
+
 
 RESIZE_MODES = ("stretch", "center_crop", "pad")
 OUTPUT_TYPES = ("pil", "np", "pt")
-# The size above which Pillow itself warns of a decompression bomb.
-DEFAULT_MAX_IMAGE_PIXELS = 89_478_485
-URL_TIMEOUT_SECONDS = 30.0
-
-ImageSource = str | os.PathLike | PIL.Image.Image | np.ndarray | torch.Tensor
 
 
 def _invalid(name: str, rule: str, value: str, mend: str) -> ValueError:
     return ValueError(f"`{name}` must be {rule}, but got {value}. {mend}")
-
-
-def load_image(
-    source: ImageSource,
-    name: str = "image",
-    max_image_pixels: int = DEFAULT_MAX_IMAGE_PIXELS,
-    input_data_format: str | ChannelDimension | None = None,
-) -> PIL.Image.Image:
-    """
-    Reads one picture completely and returns it upright, in 8-bit RGB.
-
-    The EXIF orientation is applied. Transparency is composited on white. 16-bit grey (modes `I` and `I;16`, arrays of
-    uint16) is scaled to 8 bits, not clipped. Of an MPO file (a JPEG that carries a second view or a gain map) the
-    first picture is read.
-
-    Args:
-        source (`str`, `os.PathLike`, `PIL.Image.Image`, `np.ndarray` or `torch.Tensor`):
-            A path, an http(s) URL, a PIL image of any mode, or an array of shape `(height, width)`,
-            `(height, width, channels)` or `(channels, height, width)` with 1, 3 or 4 channels. Arrays hold floats
-            in [0, 1] (up to 0.001 outside is taken for rounding), integers in [0, 255], booleans, or uint16 in
-            [0, 65535]. Where both channel orders would fit, tensors are read channels first and numpy arrays channels
-            last.
-        name (`str`, *optional*, defaults to `"image"`):
-            What error messages call the source.
-        max_image_pixels (`int`, *optional*, defaults to 89478485):
-            The largest `height * width` that is decoded.
-        input_data_format (`str` or `ChannelDimension`, *optional*):
-            `"channels_first"` or `"channels_last"`, to settle the channel order of an array.
-
-    Returns:
-        `PIL.Image.Image`: The decoded picture, mode `RGB`.
-
-    Raises:
-        ValueError: If the source is missing, unreachable, not an image, damaged, animated or larger than
-            `max_image_pixels`, or if an array has the wrong shape, range or dtype.
-    """
-    if isinstance(source, np.ndarray | torch.Tensor):
-        return _image_from_array(source, name, max_image_pixels, input_data_format)
-    if isinstance(source, PIL.Image.Image):
-        return _decode(source, name, f"a PIL image of mode {source.mode!r}", max_image_pixels)
-    if not isinstance(source, str | os.PathLike):
-        rule = "an image: a path, a URL, a PIL image, a numpy array or a torch tensor"
-        raise _invalid(name, rule, f"{type(source).__name__}", "Pass one of these, or a flat list of them.")
-    shown = repr(os.fspath(source))
-    data = _read_bytes(os.fspath(source), name)
-    with warnings.catch_warnings():
-        # Pillow warns above its own limit; `_decode` applies ours.
-        warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
-        try:
-            image = PIL.Image.open(io.BytesIO(data))
-        except PIL.UnidentifiedImageError as error:
-            raise _invalid(name, "an image file", f"{shown}, which Pillow cannot read", "Save it as PNG.") from error
-        except PIL.Image.DecompressionBombError as error:
-            mend = f"Shrink the file first; Pillow refuses it ({error})."
-            raise _invalid(name, f"an image of at most {max_image_pixels} pixels", shown, mend) from error
-        except Exception as error:  # Pillow's decoders raise whatever they trip over: SyntaxError, struct.error, ...
-            raise _damaged(name, shown, error) from error
-        with image:
-            return _decode(image, name, shown, max_image_pixels)
-
-
-def _read_bytes(source: str, name: str) -> bytes:
-    if source.startswith(("http://", "https://")):
-        try:
-            response = get_session().get(source, follow_redirects=True, timeout=URL_TIMEOUT_SECONDS)
-            response.raise_for_status()
-        except Exception as error:  # the HTTP client behind `get_session` differs between huggingface_hub versions
-            mend = f"Check the address and the network ({error})."
-            raise _invalid(name, "a URL that can be downloaded", repr(source), mend) from error
-        return response.content
-    path = Path(source)
-    if os.path.isdir(path):  # not `Path.is_dir`, which raises if the name is too long, as an encoded picture would be
-        raise _invalid(name, "an image file", f"the folder {source!r}", "Pass the files in it.")
-    if not os.path.isfile(path):
-        source = source if len(source) <= 500 else f"{source[:500]}..."
-        raise _invalid(name, "an existing image file or an http(s) URL", repr(source), "Check the path.")
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _invalid(name, "a readable file", repr(source), f"Check its permissions ({error}).") from error
-
-
-def _damaged(name: str, shown: str, error: Exception) -> ValueError:
-    mend = f"It may be truncated: copy or download it again ({error})."
-    return _invalid(name, "a complete image", f"{shown}, which cannot be decoded", mend)
-
-
-def _decode(image: PIL.Image.Image, name: str, shown: str, max_image_pixels: int) -> PIL.Image.Image:
-    """Checks an opened image, decodes it to the last byte, turns it upright and converts it to RGB."""
-    width, height = image.size
-    _check_pixels(height, width, name, max_image_pixels)
-    try:
-        num_frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-        image.load()
-        image = PIL.ImageOps.exif_transpose(image)
-    except Exception as error:  # as for `PIL.Image.open`
-        raise _damaged(name, shown, error) from error
-    if num_frames > 1:
-        mend = "Save the frame you want as an image of its own."
-        raise _invalid(name, "a still image", f"{shown} with {num_frames} frames", mend)
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image)
-        if image.mode == "I":
-            if values.min() < 0 or values.max() > 65535:
-                value = f"{shown} with values in [{values.min()}, {values.max()}]"
-                raise _invalid(name, "16-bit grey in [0, 65535] where its mode is 'I'", value, "Rescale it.")
-            values = values.astype(np.uint16)
-        return PIL.Image.fromarray(_to_uint8(values, name)).convert("RGB")
-    try:
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            return PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image).convert("RGB")
-        return image.convert("RGB")
-    except ValueError as error:
-        mend = f"Convert it with another program first ({error})."
-        raise _invalid(name, "an image that Pillow can convert to RGB", shown, mend) from error
-
-
-def _check_pixels(height: int, width: int, name: str, max_image_pixels: int) -> None:
-    if height * width == 0:
-        raise _invalid(name, "a non-empty image", f"height {height} and width {width}", "Check how it was made.")
-    if height * width > max_image_pixels:
-        mend = "Shrink it first, or raise `max_image_pixels` if you trust it."
-        value = f"{height} x {width} = {height * width}"
-        raise _invalid(name, f"an image of at most {max_image_pixels} pixels", value, mend)
-
-
-def _image_from_array(
-    source: np.ndarray | torch.Tensor,
-    name: str,
-    max_image_pixels: int,
-    input_data_format: str | ChannelDimension | None,
-) -> PIL.Image.Image:
-    """An array or a tensor as an 8-bit RGB image; the rules are those of `load_image`."""
-    is_tensor = isinstance(source, torch.Tensor)
-    if is_tensor:
-        source = source.detach().cpu()
-        source = (source.float() if source.dtype == torch.bfloat16 else source).numpy()
-    if source.ndim == 3:
-        fits = {
-            ChannelDimension.FIRST: source.shape[0] in (1, 3, 4),
-            ChannelDimension.LAST: source.shape[-1] in (1, 3, 4),
-        }
-        preferred = ChannelDimension.FIRST if is_tensor else ChannelDimension.LAST
-        if input_data_format is not None:
-            preferred = ChannelDimension(input_data_format)
-            fits = {preferred: fits.get(preferred, False)}
-        order = preferred if fits[preferred] else next((order for order, fit in fits.items() if fit), None)
-        if order == ChannelDimension.FIRST:
-            source = np.moveaxis(source, 0, -1)
-    if source.ndim not in (2, 3) or (source.ndim == 3 and order is None):
-        rule = "of shape (height, width) or with 1, 3 or 4 channels first or last"
-        mend = "Pass one image per list entry, in RGB or grey."
-        raise _invalid(name, rule, f"shape {tuple(source.shape)}", mend)
-    _check_pixels(*source.shape[:2], name, max_image_pixels)
-    values = _to_uint8(source, name)
-    values = values[..., 0] if values.ndim == 3 and values.shape[-1] == 1 else values
-    return _decode(PIL.Image.fromarray(np.ascontiguousarray(values)), name, "an array", max_image_pixels)
-
-
-def _to_uint8(values: np.ndarray, name: str) -> np.ndarray:
-    """Array of any accepted dtype, in the range of that dtype, as uint8 in [0, 255]."""
-    kind = values.dtype.kind
-    if kind == "b":
-        return values.astype(np.uint8) * 255
-    if kind not in "fiu":
-        raise _invalid(name, "an array of floats, integers or booleans", f"dtype {values.dtype}", "Convert it first.")
-    if kind == "f" and not np.isfinite(values).all():
-        raise _invalid(name, "free of NaN and infinity", "values that are not finite", "Check how it was made.")
-    if kind == "u" and values.dtype.itemsize == 2:
-        return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    low, high = values.min(), values.max()
-    limit, tolerance = (1, 1e-3) if kind == "f" else (255, 0)  # arithmetic on floats leaves some outside by rounding
-    if low < -tolerance or high > limit + tolerance:
-        mend = "Floats go from 0 to 1 (map [-1, 1] by `x / 2 + 0.5`), integers from 0 to 255."
-        raise _invalid(name, f"in [0, {limit}] for dtype {values.dtype}", f"values in [{low}, {high}]", mend)
-    if kind != "f":
-        return values.astype(np.uint8)
-    return np.floor(values.astype(np.float64).clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def fitted_size(height: int, width: int, target: tuple[int, int], resize_mode: str) -> tuple[int, int]:
@@ -384,7 +196,7 @@ class StyleVARImageProcessor(PilBackend):
         """Brings a uint8 image of shape (3, height, width) to `size` in the way of `resize_mode`."""
         target = (size.height, size.width)
         height, width = fitted_size(*image.shape[1:], target, resize_mode)
-        _check_pixels(height, width, f"images resized for resize_mode={resize_mode!r}", max_image_pixels)
+        check_pixels(height, width, f"images resized for resize_mode={resize_mode!r}", max_image_pixels)
         image = self.resize(image, SizeDict(height=height, width=width), resample=resample)
         if resize_mode == "center_crop":
             top, left = (height - target[0]) // 2, (width - target[1]) // 2
@@ -471,7 +283,7 @@ class StyleVARImageProcessor(PilBackend):
         pixels = pixels.permute(0, 2, 3, 1).numpy()
         if output_type == "np" and not resized:
             return pixels
-        images = [PIL.Image.fromarray(_to_uint8(values, "pixel_values")) for values in pixels]
+        images = [PIL.Image.fromarray(to_uint8(values, "pixel_values")) for values in pixels]
         if resized:
             contents = [None] * len(images) if target_sizes is None else target_sizes
             images = [
