@@ -60,11 +60,14 @@ class UnusableImageError(ValueError):
             The whole message.
         kind (`str`):
             `"missing"`, `"unreadable"`, `"no image"`, `"size"`, `"frames"`, `"damaged"` or `"values"`.
+        size (`tuple[int, int]`, *optional*):
+            Width and height of a picture that is too large.
     """
 
-    def __init__(self, message: str, kind: str = "values"):
+    def __init__(self, message: str, kind: str = "values", size: tuple[int, int] | None = None):
         super().__init__(message)
         self.kind = kind
+        self.size = size
 
 
 def _invalid(name: str, rule: str, value: str, mend: str, kind: str = "values") -> UnusableImageError:
@@ -350,7 +353,9 @@ def check_pixels(height: int, width: int, name: str, max_image_pixels: int) -> N
     if height * width > max_image_pixels:
         mend = "Shrink it first, or raise `max_image_pixels` if you trust it."
         value = f"{height} x {width} = {height * width}"
-        raise _invalid(name, f"an image of at most {max_image_pixels} pixels", value, mend, "size")
+        error = _invalid(name, f"an image of at most {max_image_pixels} pixels", value, mend, "size")
+        error.size = (width, height)
+        raise error
 
 
 # Arrays

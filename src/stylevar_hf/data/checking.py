@@ -2,9 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds the images of a dataset that cannot be used, before a run starts rather than in the middle of it."""
 
-import io
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,8 +14,10 @@ from tqdm.auto import tqdm
 from transformers.utils import logging
 
 from .._common.errors import listed
-from ..image_processing_stylevar import load_image
+from .._common.files import shown_path
+from ..image_reading_stylevar import UnusableImageError
 from .columns import IMAGE_COLUMNS, check_columns
+from .pictures import read_stored
 from .streams import filter_stream
 
 
@@ -107,9 +107,9 @@ def find_problems(
         if require_target or not (column == "target" and row.get(column) is None)
     )
     problems = [
-        Problem(index, column, path, reason)
-        for (index, column, path), reason in _reasons(images, num_workers)
-        if reason is not None
+        Problem(index, column, path if path is None else shown_path(path), reason)
+        for (index, column, path), reason in _examined(images, num_workers)
+        if isinstance(reason, str)
     ]
     return problems + ended
 
@@ -164,15 +164,20 @@ def check_dataset(
 
 def find_file_problems(
     files: Sequence[tuple[str | None, str]], num_workers: int | None = None, progress: bool = True
-) -> list[Problem]:
-    """The same for files, given as pairs of column and path; their `index` is `None`."""
+) -> tuple[list[Problem], dict[str, tuple[int, int]]]:
+    """
+    The same for files, given as pairs of column and path; the `index` of a problem is `None`. Also returns width and
+    height, upright, of those that can be used.
+    """
     bar = tqdm(files, desc="Checking images", disable=not progress)
     images = ((None, column, {"path": path, "bytes": None}) for column, path in bar)
-    return [
-        Problem(index, column, path, reason)
-        for (index, column, path), reason in _reasons(images, num_workers)
-        if reason is not None
-    ]
+    problems, sizes = [], {}
+    for (index, column, path), found in _examined(images, num_workers):
+        if isinstance(found, str):
+            problems.append(Problem(index, column, shown_path(path), found))
+        else:
+            sizes[path] = found
+    return problems, sizes
 
 
 def image_problem(image: "dict[str, Any] | PIL.Image.Image | None") -> str | None:
@@ -186,35 +191,36 @@ def image_problem(image: "dict[str, Any] | PIL.Image.Image | None") -> str | Non
     Returns:
         `str`, *optional*: The reason in words, or `None` if the image is complete.
     """
+    found = _examine(image)
+    return found if isinstance(found, str) else None
+
+
+def _examine(image: Any) -> str | tuple[int, int]:
+    """Why an image cannot be used; of one that can, its width and height."""
     if image is None:
         return "there is no image"
     data, path = (image.get("bytes"), image.get("path")) if isinstance(image, dict) else (None, None)
-    try:
-        if data is None and path is not None and os.path.lexists(path):
-            if not os.path.isfile(path):
-                return "is missing: a broken link" if os.path.islink(path) else "is not a file"
-            with open(path, "rb") as file:
-                data = file.read()
-        elif data is None and path is not None and "://" not in path:
-            return "is missing"
-    except OSError as error:
-        return f"cannot be read ({error.strerror or error})"
     if data is not None and len(data) == 0:
         return "is empty (0 bytes)"
+    if data is None and path is not None and "://" not in path:
+        if not os.path.lexists(path):
+            return "is missing"
+        if not os.path.isfile(path):
+            return "is missing: a broken link" if os.path.islink(path) else "is not a file"
+        if os.path.getsize(path) == 0:
+            return "is empty (0 bytes)"
     try:
-        if data is None:  # decoded already, or a remote file of a streamed dataset
-            load_image(datasets.Image().decode_example(image) if isinstance(image, dict) else image)
-            return None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # `load_image` applies our limit
-            with PIL.Image.open(io.BytesIO(data)) as opened:
-                load_image(opened)
-    except PIL.UnidentifiedImageError:
-        return "is not an image that Pillow can read"
-    except Exception as error:  # Pillow's decoders raise whatever they trip over: SyntaxError, struct.error, ...
+        return read_stored(image).size
+    except UnusableImageError as error:
         cause = error.__cause__ or error
-        return f"cannot be decoded ({' '.join(str(cause).split()) or type(cause).__name__})"
-    return None
+        if error.kind == "no image":
+            return "is not an image that Pillow can read"
+        if isinstance(cause, OSError) and error.kind == "unreadable":
+            return f"cannot be read ({cause.strerror or cause})"
+        verb = "downloaded" if error.kind == "missing" else "decoded"
+        return f"cannot be {verb} ({' '.join(str(cause).split()) or type(cause).__name__})"
+    except Exception as error:
+        return f"cannot be read ({' '.join(str(error).split()) or type(error).__name__})"
 
 
 def _until_broken(rows: Iterable[dict], ended: list[Problem]) -> Iterator[dict]:
@@ -228,10 +234,10 @@ def _until_broken(rows: Iterable[dict], ended: list[Problem]) -> Iterator[dict]:
         ended.append(Problem(count, None, None, f"cannot be read, nor what comes after it ({error})"))
 
 
-def _reasons(
+def _examined(
     images: Iterable[tuple[int | None, str, Any]], num_workers: int | None
-) -> Iterator[tuple[tuple[int | None, str, str | None], str | None]]:
-    """Each image with the reason why it cannot be used, or `None`, in the order given; each path is decoded once."""
+) -> Iterator[tuple[tuple[int | None, str, str | None], str | tuple[int, int]]]:
+    """Each image with why it cannot be used, or its size, in the order given; each path is decoded once."""
     num_workers = num_workers or min(8, os.cpu_count() or 1)
     by_path: dict[str, Future] = {}
     waiting: list[tuple[tuple, Future]] = []
@@ -242,7 +248,7 @@ def _reasons(
                 key = path if path is not None and image.get("bytes") is None else None
                 future = by_path.get(key) if key is not None else None
                 if future is None:
-                    future = pool.submit(image_problem, image)
+                    future = pool.submit(_examine, image)
                 if key is not None:
                     by_path[key] = future
                 waiting.append(((index, column, path), future))

@@ -13,6 +13,7 @@ from transformers import TrainerCallback
 
 from .._common.errors import invalid
 from .columns import IMAGE_COLUMNS
+from .pictures import Picture, with_pictures
 from .stored_rows import stored_rows
 
 
@@ -276,8 +277,8 @@ def _aligned(parts: Sequence) -> list:
 def _image_columns(part, columns: Sequence[str]):
     for column in columns:
         if column in IMAGE_COLUMNS and not isinstance((part.features or {}).get(column), datasets.Image):
-            part = part.cast_column(column, datasets.Image())
-    return part
+            part = part.cast_column(column, Picture())
+    return with_pictures(part)
 
 
 def _probabilities(weights: Sequence[float], count: int) -> list[float]:

@@ -8,6 +8,7 @@ from typing import Any
 import datasets
 
 from .._common.errors import invalid
+from .pictures import Picture, read_stored
 
 
 def filter_stream(
@@ -37,7 +38,7 @@ def decoded_stream(stream: "datasets.IterableDataset", columns: Sequence[str]) -
     """A stream that decodes these columns after everything that was done to it."""
     if not columns:
         return stream
-    features = datasets.Features({**stream.features, **dict.fromkeys(columns, datasets.Image())})
+    features = datasets.Features({**stream.features, **dict.fromkeys(columns, Picture())})
     return stream.map(decode_images, fn_kwargs={"columns": list(columns)}, features=features)
 
 
@@ -48,13 +49,13 @@ def decode_images(row: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]
     Raises:
         ValueError: If one cannot be decoded; the message names its `content_id`, or its file.
     """
-    decoder, decoded = datasets.Image(), {}
+    decoded = {}
     for column in columns:
         image = decoded[column] = row[column]
         if not isinstance(image, dict):
             continue
         try:
-            decoded[column] = decoder.decode_example(image)
+            decoded[column] = read_stored(image)
         except Exception as error:  # Pillow's decoders raise whatever they trip over
             name = image.get("path") or f"content_id {row.get('content_id')}"
             mend = "Rows of a stream are not checked beforehand: mend it, or leave the row out with `filter`."

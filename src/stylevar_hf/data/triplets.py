@@ -2,22 +2,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """Triplets from anywhere: a dataset in memory, on the Hub, saved to disk, or plain folders."""
 
+import contextlib
 import hashlib
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import datasets
+from transformers.utils import logging
 
-from .._common.errors import invalid
-from .._common.files import existing_folder
+from .._common.errors import invalid, listed
+from .._common.files import existing_folder, files_below
 from .columns import IMAGE_COLUMNS, check_columns
+from .layouts.archives import default_cache_dir
 from .layouts.folders import folder_columns, scan_folders
 from .layouts.scanning import MAX_SHARDS, dataset_from_scan
+from .pictures import Picture, read_stored
 from .splits import check_split, split_by_content
 from .streams import decoded_stream, encoded_stream
 
+
+logger = logging.get_logger(__name__)
 
 _ID = {"content_id": datasets.Value("string")}
 
@@ -30,6 +37,7 @@ def load_triplets(
     seed: int = 0,
     streaming: bool = False,
     require_target: bool = True,
+    skip_broken: bool = False,
     **load_kwargs: Any,
 ) -> "datasets.Dataset | datasets.IterableDataset":
     """
@@ -58,6 +66,9 @@ def load_triplets(
             Whether to return a `datasets.IterableDataset`.
         require_target (`bool`, *optional*, defaults to `True`):
             Whether a missing `target` is an error.
+        skip_broken (`bool`, *optional*, defaults to `False`):
+            Whether to leave out rows whose content, given by its URL, cannot be downloaded, with a warning that lists
+            them. The images of all rows are looked at by [`check_dataset`] or the trainers' own `skip_broken`.
         load_kwargs:
             Handed to `datasets.load_dataset`, for example `revision`.
 
@@ -68,7 +79,7 @@ def load_triplets(
 
     Raises:
         ValueError: If the source does not exist, a column is missing (the message lists those that are there), or a
-            single content is to be split.
+            single content is to be split, or the content of a row cannot be downloaded.
     """
     check_split(split, validation_fraction)
     if isinstance(source, str | os.PathLike):
@@ -76,10 +87,10 @@ def load_triplets(
     dataset, is_split = _pick(source, split)
     dataset = _rename(dataset, column_mapping or {}, require_target)
     has_ids = "content_id" in dataset.column_names
-    dataset = _with_content_id(dataset)
+    dataset = _with_content_id(dataset, skip_broken)
     for column in IMAGE_COLUMNS:
         if column in dataset.column_names:
-            dataset = dataset.cast_column(column, datasets.Image())
+            dataset = dataset.cast_column(column, Picture())
     if not is_split and split != "all":
         dataset = split_by_content(dataset, split, validation_fraction, seed)
     elif isinstance(dataset, datasets.IterableDataset) and not has_ids:
@@ -109,11 +120,26 @@ def open_source(
         return datasets.load_from_disk(path)
     if isinstance(source, os.PathLike) or str(source).startswith((".", "/", "~")):
         existing_folder("source", source)
+    place = os.fspath(_without_pattern(path) if path.exists() else source)
     try:
-        return datasets.load_dataset(os.fspath(path if path.exists() else source), streaming=streaming, **load_kwargs)
+        return datasets.load_dataset(place, streaming=streaming, **load_kwargs)
     except (FileNotFoundError, ConnectionError, datasets.exceptions.DatasetNotFoundError) as error:
         mend = f"Check its spelling and the network ({' '.join(str(error).split())})."
         raise invalid("source", "a folder or a dataset of the Hub", repr(str(source)), mend) from error
+
+
+def _without_pattern(path: Path) -> Path:
+    """A way to a folder in whose name `datasets` would see a pattern for many: a folder of links in the cache."""
+    if not path.is_dir() or not set("*?[]") & set(str(path.absolute())):
+        return path
+    links = default_cache_dir().with_name("folders") / hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:16]
+    shutil.rmtree(links, ignore_errors=True)  # what it holds may have changed
+    for file in files_below(path.absolute()):
+        link = links / file.relative_to(path.absolute())
+        link.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # of another process
+            link.symlink_to(file)
+    return links
 
 
 def _pick(source: Any, split: str) -> tuple["datasets.Dataset | datasets.IterableDataset", bool]:
@@ -154,7 +180,7 @@ def _rename(dataset, mapping: Mapping[str, str], require_target: bool):
     return dataset
 
 
-def _with_content_id(dataset):
+def _with_content_id(dataset, skip_broken: bool):
     if "content_id" in dataset.column_names:
         return dataset.cast_column("content_id", datasets.Value("string"))
     if isinstance(dataset, datasets.IterableDataset):
@@ -162,9 +188,24 @@ def _with_content_id(dataset):
         encoded, _ = encoded_stream(dataset.cast_column("content", datasets.Image()))
         return encoded.map(_id_of_row, features=datasets.Features({**encoded.features, **_ID}))
     # In memory: `map` would write its cache beside a dataset that was loaded from disk.
-    encoded = dataset.cast_column("content", datasets.Image(decode=False))
-    ids = [_image_hash(row["content"]) for row in encoded.select_columns(["content"])]
-    return dataset.add_column("content_id", ids)
+    encoded = dataset.cast_column("content", datasets.Image(decode=False)).select_columns(["content"])
+    ids, broken = [], {}
+    for number, row in enumerate(encoded):
+        try:
+            ids.append(_image_hash(row["content"]))
+        except ValueError as error:
+            broken[number] = f"row {number}, content: {error}"
+            ids.append("none")
+    dataset = dataset.add_column("content_id", ids)
+    if not broken:
+        return dataset
+    if not skip_broken or len(broken) == len(ids):
+        raise ValueError(
+            f"`source` must hold contents that can be downloaded, but got {len(broken)} of {len(ids)} that cannot. "
+            f"Leave their rows out with `skip_broken`, or mend them:\n{listed(broken.values())}"
+        )
+    logger.warning("Left out %d rows whose content cannot be downloaded:\n%s", len(broken), "\n".join(broken.values()))
+    return dataset.select([number for number in range(len(ids)) if number not in broken])
 
 
 def _id_of_row(row: Mapping[str, Any]) -> dict[str, str]:
@@ -179,8 +220,7 @@ def _image_hash(image: Mapping[str, Any] | None) -> str:
     if data is None and path and os.path.isfile(path):
         data = Path(path).read_bytes()
     if data is None and path and "://" in path:
-        pixels = datasets.Image().decode_example({"path": path, "bytes": None})
-        data = pixels.tobytes()
+        data = read_stored(image, "content").tobytes()
     return hashlib.sha256(str(path).encode() if data is None else data).hexdigest()[:16]
 
 

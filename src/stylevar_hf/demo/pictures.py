@@ -5,7 +5,6 @@
 import json
 import math
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +12,7 @@ from typing import BinaryIO
 import PIL.Image
 from PIL.PngImagePlugin import PngInfo
 
-from ..image_processing_stylevar import load_image
+from ..image_reading_stylevar import UnusableImageError, read_bytes
 
 
 # Pillow knows many more; some of them start other programs or have seen little use. Its JPEG covers MPO.
@@ -53,27 +52,25 @@ def read_picture(
         raise ValueError(f"The {name} file is empty. Choose another one.")
     if size > max_megabytes * 2**20:
         raise ValueError(f"The {name} file is larger than {max_megabytes:g} MB. Shrink it first.")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # our own limit is lower
-        try:
-            image = PIL.Image.open(source, formats=FORMATS)
-        except PIL.Image.DecompressionBombError as error:
-            raise _too_large(name, max_pixels) from error
-        except Exception as error:  # Pillow's decoders raise whatever they trip over
+    try:
+        data = Path(source).read_bytes() if isinstance(source, str) else _read_all(source)
+        image = read_bytes(data, name, "the file", max_pixels, FORMATS)
+    except UnusableImageError as error:
+        if error.kind == "size":
+            raise _too_large(name, max_pixels, error.size) from error
+        if error.kind == "frames":
+            raise ValueError(f"The {name} picture is animated. Save one of its frames and use that.") from error
+        if error.kind == "no image":
             raise ValueError(f"The {name} file is not a picture that can be read. Use JPEG, PNG or WebP.") from error
-        with image:
-            if image.width * image.height > max_pixels or max(image.size) > MAX_SIDE:
-                raise _too_large(name, max_pixels, image.size)
-            try:
-                animated = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
-            except Exception as error:
-                raise _damaged(name) from error
-            if animated:
-                raise ValueError(f"The {name} picture is animated. Save one of its frames and use that.")
-            try:
-                return load_image(image, name, max_image_pixels=max_pixels)
-            except ValueError as error:
-                raise _damaged(name) from error
+        raise ValueError(f"The {name} picture is damaged. Save it again as JPEG or PNG.") from error
+    if max(image.size) > MAX_SIDE:
+        raise _too_large(name, max_pixels, image.size)
+    return image
+
+
+def _read_all(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 def _too_large(name: str, max_pixels: int, size: tuple[int, int] | None = None) -> ValueError:
@@ -82,10 +79,6 @@ def _too_large(name: str, max_pixels: int, size: tuple[int, int] | None = None) 
         f"The {name} picture is too large{found}: at most {max_pixels / 10**6:g} million pixels and {MAX_SIDE:,} "
         "on a side. Shrink it first."
     )
-
-
-def _damaged(name: str) -> ValueError:
-    return ValueError(f"The {name} picture is damaged. Save it again as JPEG or PNG.")
 
 
 def fitted_size(size: tuple[int, int], side: int = SHOWN_SIDE) -> tuple[int, int]:

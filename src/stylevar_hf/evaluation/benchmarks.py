@@ -32,6 +32,7 @@ from ..data.layouts.imagepulse import archive_name, find_archives, scan_folder
 from ..data.layouts.omnistyle import scan_omnistyle
 from ..data.layouts.scanning import Scan, dataset_from_scan, is_image
 from ..data.layouts.unpaired import load_unpaired
+from ..data.pictures import with_pictures
 from ..data.procedural.triplets import load_procedural
 from ..data.triplets import load_triplets, open_source
 
@@ -264,6 +265,7 @@ def _choose(found: BenchmarkSet, num_pairs: int, seed: int) -> BenchmarkSet:
 def _without_broken(found: BenchmarkSet, allow_missing: bool, progress: bool) -> BenchmarkSet:
     """Every picture decoded once; broken ones and missing targets stop the run, or are left out."""
     columns = [column for column in IMAGE_COLUMNS if column in found.dataset.column_names]
+    found = replace(found, dataset=with_pictures(found.dataset))
     problems = find_problems(found.dataset, columns, progress=progress)
     reasons = {problem.index: str(problem) for problem in problems}
     if found.has_target:

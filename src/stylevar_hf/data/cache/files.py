@@ -18,8 +18,8 @@ import pyarrow.compute
 from datasets.arrow_writer import ArrowWriter
 
 from ..._common.errors import invalid
-from ...image_processing_stylevar import load_image
 from ..columns import check_columns
+from ..pictures import read_stored
 
 
 Item = TypeVar("Item")
@@ -64,7 +64,6 @@ class UndecodedImages:
         self.rows = dataset.with_format(None).select_columns(list(columns))
         for column in columns:
             self.rows = self.rows.cast_column(column, datasets.Image(decode=False))
-        self._decoder = datasets.Image()
 
     def decode(self, row: int, column: str, max_image_pixels: int) -> PIL.Image.Image:
         """
@@ -75,11 +74,10 @@ class UndecodedImages:
         """
         name = f"dataset[{row}][{column!r}]"
         try:
-            decoded = self._decoder.decode_example(self.rows[row][column])
-        except Exception as error:  # Pillow's decoders raise whatever they trip over
+            return read_stored(self.rows[row][column], name, max_image_pixels)
+        except ValueError as error:
             mend = "Leave the row out: `stylevar data check` lists every broken file, `skip_broken` skips them."
             raise invalid(name, "an image", f"one that cannot be decoded ({error})", mend) from error
-        return load_image(decoded, name, max_image_pixels)
 
 
 def image_key(value: dict | None, column: str, row: int) -> bytes:

@@ -25,6 +25,7 @@ import pyarrow.compute
 from tqdm.auto import tqdm
 
 from ...image_processing_stylevar import StyleVARImageProcessor
+from ..pictures import READING_RULES, Picture
 from ..stored_rows import stored_rows
 from .files import (
     UndecodedImages,
@@ -127,7 +128,7 @@ def cache_images(
                 f"missing in {str(folder)!r}. Choose one on a shared disk."
             )
         if process_index == 0:
-            write_tables(rows_file, _path_tables(keys, folder, positions, len(stored)), datasets.Image())
+            write_tables(rows_file, _path_tables(keys, folder, positions, len(stored)), Picture())
     if wait_for_everyone is not None:
         wait_for_everyone()
 
@@ -145,6 +146,7 @@ def _processor_hash(image_processor: StyleVARImageProcessor) -> str:
     """Of the options that decide about the 8-bit pixels."""
     size = image_processor.size
     options = [size["height"], size["width"], int(image_processor.resample), image_processor.resize_mode]
+    options.append(READING_RULES)
     return hashlib.sha256(json.dumps(options).encode()).hexdigest()[:16]
 
 

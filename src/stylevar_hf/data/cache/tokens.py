@@ -30,6 +30,7 @@ from ..._common.errors import invalid
 from ...image_processing_stylevar import StyleVARImageProcessor
 from ...modeling_stylevar_vq import StyleVARVQModel
 from ..collator import CODE_COLUMNS
+from ..pictures import READING_RULES
 from ..stored_rows import stored_rows
 from .files import (
     UndecodedImages,
@@ -233,7 +234,8 @@ def _check_arguments(
 def _open_cache(cache_dir: Path, identity: str, dataset: datasets.Dataset, shard_size: int, may_write: bool) -> Path:
     """The folder of this data set in the cache, once it is sure that the cache is this tokenizer's."""
     marker = cache_dir / _TOKENIZER_FILE
-    folder = cache_dir / "-".join(filter(None, (dataset._fingerprint, files_hash(dataset, CODE_COLUMNS.values()))))
+    files = files_hash(dataset, CODE_COLUMNS.values())
+    folder = cache_dir / "-".join(filter(None, (dataset._fingerprint, files, f"rules{READING_RULES}")))
     if marker.exists():
         found = json.loads(marker.read_text(encoding="utf-8"))["tokenizer"]
         if found != identity:

@@ -9,12 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import datasets
-import PIL.Image
-import PIL.ImageOps
 from tqdm.auto import tqdm
 
 from ..._common.errors import invalid
-from ..._common.files import existing_folder, files_below
+from ..._common.files import existing_folder, files_below, is_utf8, shown_path
 from ..checking import Problem, find_file_problems, find_problems, image_problem
 from ..columns import IMAGE_COLUMNS
 from .archives import ArchiveError
@@ -222,9 +220,12 @@ def _check_files(
     columns = {row[column]: column for row in scan.rows for column in IMAGE_COLUMNS if column in row}
     files = [(columns.get(str(path)), str(path)) for path in files_below(folder) if is_image(path)]
     report.num_images = len(files)
-    report.problems += find_file_problems(files, num_workers, progress)
-    broken = {problem.path for problem in report.problems}
-    sizes = {path: _size(path) for _, path in files if path not in broken}
+    problems, sizes = find_file_problems(files, num_workers, progress)
+    report.problems += problems
+    for column, path in files:
+        if not is_utf8(path):
+            reason = "has a name that is not UTF-8: rename it"
+            report.problems.append(Problem(None, column, shown_path(path), reason))
     for column, path in files:
         if path in sizes and min(sizes[path]) < min_side:
             reason = f"is small: {_shown(sizes[path])} pixels, and a side is below {min_side}"
@@ -280,14 +281,6 @@ def _check_archives(archives: Sequence[Path], report: FolderReport, scan: Scan, 
                 scan.error(None, archive, error.reason)
             except OSError as error:
                 scan.error(None, archive, f"cannot be read ({error.strerror or error})")
-
-
-def _size(path: str) -> tuple[int, int]:
-    """Width and height of an image as it is shown, that is, after turning it upright."""
-    with PIL.Image.open(path) as image:
-        width, height = image.size
-        sideways = image.getexif().get(0x0112, 1) >= 5  # the four orientations that swap the sides
-    return (height, width) if sideways else (width, height)
 
 
 def _same_aspect(first: tuple[int, int], second: tuple[int, int]) -> bool:

@@ -7,6 +7,7 @@ is stated: find out whether you may use it.
 """
 
 import os
+import unicodedata
 from pathlib import Path
 
 import datasets
@@ -75,6 +76,11 @@ def parse_target_name(name: str) -> tuple[str, str] | None:
     return (content, style) if separator and content and style and dot and suffix else None
 
 
+def _spelled(name: str) -> str:
+    """One spelling of letters with accents, of which macOS writes another one."""
+    return unicodedata.normalize("NFC", name)
+
+
 def scan_omnistyle(root: str | os.PathLike) -> Scan:
     """
     The triplets below `root` and what is wrong with them, without decoding an image.
@@ -93,7 +99,7 @@ def scan_omnistyle(root: str | os.PathLike) -> Scan:
         raise invalid("root", "a folder with content, style and target", f"{str(root)!r} without {missing}", mend)
     scan = Scan()
     files = {
-        name: {path.relative_to(root / name).as_posix(): path for path in files_below(root / name)}
+        name: {_spelled(path.relative_to(root / name).as_posix()): path for path in files_below(root / name)}
         for name in ("content", "style")
     }
     used: dict[str, set[str]] = {"content": set(), "style": set()}
@@ -103,7 +109,7 @@ def scan_omnistyle(root: str | os.PathLike) -> Scan:
         if len(targets) > 1 and first.relative_to(root).parts[0] != path.relative_to(root).parts[0]:
             scan.error("target", path, f"has the name of {first}: leave out one of the two folders")
             continue
-        names = parse_target_name(path.name) if is_image(path) else None
+        names = parse_target_name(_spelled(path.name)) if is_image(path) else None
         if names is None:
             scan.error("target", path, f"is not named <content file>{SEPARATOR}<style file>.<image suffix>")
             continue

@@ -3,6 +3,7 @@
 """What is in a data folder: its triplets and its problems. Loaders stop at a problem, the checker lists them all."""
 
 import hashlib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,9 +13,10 @@ import datasets
 from tqdm.auto import tqdm
 
 from ..._common.errors import listed
-from ..._common.files import IMAGE_SUFFIXES, files_below
+from ..._common.files import IMAGE_SUFFIXES, files_below, is_utf8, shown_path
 from ..checking import Problem
 from ..columns import IMAGE_COLUMNS
+from ..pictures import Picture
 from ..splits import check_split, split_by_content
 
 
@@ -57,7 +59,7 @@ class Scan:
 def features(columns: Sequence[str]) -> datasets.Features:
     """Images for `content`, `style` and `target`, strings for the others."""
     return datasets.Features(
-        {column: datasets.Image() if column in IMAGE_COLUMNS else datasets.Value("string") for column in columns}
+        {column: Picture() if column in IMAGE_COLUMNS else datasets.Value("string") for column in columns}
     )
 
 
@@ -86,8 +88,13 @@ def dataset_from_scan(
 
 
 def dataset_from_rows(rows: Sequence[Mapping[str, str]]) -> "datasets.Dataset":
-    """A dataset of paths and strings, in memory."""
+    """A dataset of paths and strings, in memory. Raises `ValueError` if a name is not UTF-8."""
     columns = list(rows[0])
+    if odd := sorted({value for row in rows for value in row.values() if value is not None and not is_utf8(value)}):
+        raise ValueError(
+            f"`root` must hold files with names in UTF-8, but got {len(odd)} with others. Rename them:\n"
+            f"{listed(map(shown_path, odd))}"
+        )
     return datasets.Dataset.from_dict({c: [row[c] for row in rows] for c in columns}, features=features(columns))
 
 
@@ -119,10 +126,13 @@ def is_image(path: Path) -> bool:
 
 
 def by_stem(folder: Path, scan: Scan, column: str | None = None) -> dict[str, Path]:
-    """The images below `folder` by their paths within it, without suffix. Two of one name are an error."""
+    """
+    The images below `folder` by their paths within it, without suffix. Two of one name are an error. Names that look
+    the same are the same: letters with accents have two spellings in Unicode, of which macOS writes the longer one.
+    """
     found: dict[str, Path] = {}
     for path in files_below(folder):
-        stem = path.relative_to(folder).with_suffix("").as_posix()
+        stem = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
         if not is_image(path):
             scan.warning(column, path, f"is passed over: its suffix is none of {', '.join(IMAGE_SUFFIXES)}")
         elif stem in found:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from ...image_processing_stylevar import load_image
 from .contents import (
     HELD_OUT_PHOTOGRAPHS,
     TRAINING_PHOTOGRAPHS,
@@ -109,7 +110,7 @@ def procedural_triplet(
     source = PROCEDURAL_SPLITS[split]
     rng = np.random.default_rng([seed, source.code, index])
     if content is not None:
-        pixels = np.asarray(content.convert("RGB").resize((image_size, image_size), Image.Resampling.LANCZOS))
+        pixels = np.asarray(load_image(content, "content").resize((image_size, image_size), Image.Resampling.LANCZOS))
         content_id = "given"
     elif rng.random() < source.photograph_share:
         pixels, content_id = photograph_crop(rng, image_size, source.photographs, source.part)

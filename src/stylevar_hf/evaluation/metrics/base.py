@@ -14,6 +14,7 @@ import PIL.Image
 import torch
 
 from ..._common.errors import invalid, require_packages
+from ...image_processing_stylevar import load_image
 from ...measures.base import Measure
 from .registry import MetricInfo, get_metric_info
 
@@ -226,7 +227,7 @@ def check_reduction(key: str, reduction: str, allowed: Sequence[str] = ("mean", 
 def to_pil(picture: Picture, name: str) -> PIL.Image.Image:
     """A picture as an RGB image. Raises `ValueError` unless it is a PIL image or an uint8 array `(H, W, 3)`."""
     if isinstance(picture, PIL.Image.Image):
-        return picture.convert("RGB")
+        return load_image(picture, name)
     array = np.asarray(picture)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
         raise invalid(

@@ -11,6 +11,7 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
+from ...image_processing_stylevar import load_image
 from ..inputs import check_count
 
 
@@ -113,7 +114,7 @@ def _fitting_font(texts: list[str], width: int) -> PIL.ImageFont.FreeTypeFont:
 
 
 def _fit_cell(picture: Cell, size: int) -> PIL.Image.Image:
-    image = (picture if isinstance(picture, PIL.Image.Image) else PIL.Image.fromarray(picture)).convert("RGB")
+    image = load_image(picture)
     scale = size / max(image.size)
     if scale == 1:
         return image

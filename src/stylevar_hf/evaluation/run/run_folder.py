@@ -24,6 +24,8 @@ from typing import Any
 
 import PIL.Image
 
+from ...image_processing_stylevar import load_image
+
 
 TEMPORARY = ".tmp"
 
@@ -93,8 +95,7 @@ class RunFolder:
         write_atomically(self.output(set_name, system, row), buffer.getvalue())
 
     def load_output(self, set_name: str, system: str, row: int) -> PIL.Image.Image:
-        with PIL.Image.open(self.output(set_name, system, row)) as image:
-            return image.convert("RGB")
+        return load_image(self.output(set_name, system, row), "output")
 
     def values(self, set_name: str, system: str) -> Path:
         return self.root / "values" / file_name(set_name) / f"{file_name(system)}.json"

@@ -25,6 +25,7 @@ from trl.models import unwrap_model_for_generation
 from ..._common.errors import invalid
 from ...data.collator import StyleVARTripletCollator
 from ...data.mixing import EpochCallback
+from ...data.pictures import with_pictures
 from ...generation_stylevar import StyleVARScoring
 from ...image_processing_stylevar import StyleVARImageProcessor
 from ...modeling_stylevar import StyleVARForConditionalGeneration, StyleVARLayer
@@ -209,8 +210,8 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
             model=model,
             args=args,
             data_collator=_identity,
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
+            train_dataset=with_pictures(train_dataset),
+            eval_dataset=with_pictures(eval_dataset),
             processing_class=processing_class,
             callbacks=callbacks,
             optimizers=optimizers,

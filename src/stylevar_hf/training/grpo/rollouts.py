@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import psutil
 import torch
 
@@ -122,10 +123,8 @@ def encode_prompts(
 
 def _mask_tensor(mask: Any, column: str) -> torch.Tensor:
     """A mask in [0, 1], `(H, W)`, from a picture, its path, or an array."""
-    if isinstance(mask, str | os.PathLike):
-        mask = load_image(mask, column)
-    if hasattr(mask, "convert"):
-        return torch.from_numpy(np.array(mask.convert("L"))).float() / 255
+    if isinstance(mask, str | os.PathLike | PIL.Image.Image):
+        return torch.from_numpy(np.array(load_image(mask, column).convert("L"))).float() / 255
     tensor = torch.as_tensor(mask, dtype=torch.float32)
     if tensor.ndim != 2:
         raise invalid(column, "a picture, or an array of shape (H, W) in [0, 1]", tuple(tensor.shape), "Reshape it.")

@@ -28,6 +28,7 @@ from ...data.cache.tokens import cache_tokens, check_cached_tokens
 from ...data.checking import check_dataset
 from ...data.collator import CODE_COLUMNS, StyleVARTripletCollator
 from ...data.mixing import CurriculumDataset, EpochCallback, with_index
+from ...data.pictures import with_pictures
 from ...image_processing_stylevar import StyleVARImageProcessor
 from ...modeling_stylevar import StyleVARForConditionalGeneration
 from ..common.batches import warn_of_short_epoch
@@ -219,6 +220,7 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
             if "labels" in dataset.rows.column_names and "target" in dataset.rows.column_names:
                 dataset.rows = dataset.rows.remove_columns("target")
             return dataset
+        dataset = with_pictures(dataset)
         if not isinstance(dataset, datasets.Dataset):
             if dataset is not None and self.args.token_cache_dir is not None:
                 logger.warning("Codes of a %s are not cached: it is no `datasets.Dataset`.", type(dataset).__name__)

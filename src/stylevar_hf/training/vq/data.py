@@ -10,6 +10,7 @@ import PIL.Image
 import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
+from ...data.pictures import with_pictures
 from ...image_processing_stylevar import load_image
 
 
@@ -142,6 +143,7 @@ def as_image_samples(
     """Wrap a table or a stream of rows; what is wrapped already stays as it is."""
     if isinstance(dataset, VQImageDataset | VQImageStream):
         return dataset
+    dataset = with_pictures(dataset)
     kind = VQImageStream if isinstance(dataset, IterableDataset | datasets.IterableDataset) else VQImageDataset
     return kind(dataset, image_columns, augment)
 
