@@ -264,12 +264,12 @@ class TestCheckFolder:
     def test_files_of_plain_folders_that_are_no_images(self, tmp_path):
         for column in ("content", "style", "target"):
             save(tmp_path / column / "0.png")
-        (tmp_path / "style" / "1.gif").write_bytes(b"")
+        (tmp_path / "style" / "1.psd").write_bytes(b"")
         report = check_folder(tmp_path, progress=False)
         assert [(problem.path, problem.severity) for problem in report.problems] == [
-            (str(tmp_path / "style" / "1.gif"), "warning")
+            (str(tmp_path / "style" / "1.psd"), "warning")
         ]
-        assert "its suffix is none of .bmp" in report.problems[0].reason
+        assert "its suffix is none of .avif" in report.problems[0].reason
 
     @pytest.mark.parametrize("form", ["saved", "splits", "parquet", "bytes"])
     def test_data_sets(self, tmp_path, form):

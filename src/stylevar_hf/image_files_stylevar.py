@@ -90,6 +90,7 @@ def read_metadata(image: PIL.Image.Image, data: bytes) -> Metadata:
         )
     if image.format == "PNG":
         _scale_transparency(image, bits=data[24])
+        image.load()  # chunks may follow the picture; where they are broken, all are read again
     return metadata_of(image)
 
 
