@@ -8,6 +8,7 @@ All were trained by `examples/train_mini.sh` on procedural triplets; their model
 
 import os
 from pathlib import Path
+from typing import Any
 
 
 FOLDER = Path(__file__).parent
@@ -15,6 +16,9 @@ MODELS = ("stylevar-mini", "stylevar-mini-grpo")
 ADAPTERS = ("stylevar-mini-grpo-lora",)
 NAMES = MODELS + ADAPTERS
 DEFAULT = MODELS[0]
+# The published models, by names of ours: the repository of their `.pth` files, and which of them.
+RELEASED_REPOSITORY = "Senfier-LiqiJing/StyleVAR"
+RELEASED = {"stylevar-sft": (RELEASED_REPOSITORY, "sft"), "stylevar-grpo": (RELEASED_REPOSITORY, "grpo")}
 # On the command line, in place of the default's name.
 ALIAS = "bundled"
 
@@ -51,14 +55,45 @@ def bundled_checkpoint(name: str = DEFAULT) -> str:
     return str(FOLDER / name)
 
 
-def find_checkpoint(model: str | None) -> str:
+def find_checkpoint(model: str | None, **hub_options: Any) -> str:
     """
     What a user calls a model, for `from_pretrained`: `None`, `"bundled"` and the names of the models of this package
-    give their folders, unless there is a folder of that name; everything else is returned as it is.
+    give their folders, unless there is a folder of that name. So do the names of the published models,
+    `"stylevar-sft"` and `"stylevar-grpo"`, which are downloaded and converted the first time. Everything else is
+    returned as it is.
+
+    Args:
+        model (`str`, *optional*):
+            The name.
+        **hub_options:
+            `revision`, `token` and so on, of the published models.
+
+    Raises:
+        OSError: If a published model is neither in the cache nor to be had.
     """
     if model is None or model == ALIAS:
         return bundled_checkpoint()
+    if is_released(model):
+        from ..conversion.released import find_converted
+
+        return find_converted(model, **hub_options)
     return bundled_checkpoint(model) if model in MODELS and not os.path.isdir(model) else model
 
 
-__all__ = ["ADAPTERS", "ALIAS", "DEFAULT", "MODELS", "NAMES", "bundled_checkpoint", "find_checkpoint"]
+def is_released(model: str) -> bool:
+    """Whether a model is named by our name of a published one."""
+    return model in RELEASED and not os.path.isdir(model)
+
+
+__all__ = [
+    "ADAPTERS",
+    "ALIAS",
+    "DEFAULT",
+    "MODELS",
+    "NAMES",
+    "RELEASED",
+    "RELEASED_REPOSITORY",
+    "bundled_checkpoint",
+    "find_checkpoint",
+    "is_released",
+]

@@ -85,13 +85,15 @@ def convert_original_checkpoint(
     max_shard_size: int | str | None = None,
     overwrite: bool = False,
     progress: bool = False,
+    release: Release | None = None,
 ) -> Path:
     """
     Convert published checkpoints to a folder for `from_pretrained`.
 
     Args:
         vq_path (`str` or `Path`):
-            The VQ-VAE, such as `vae_ch160v4096z32.pth`.
+            The VQ-VAE, such as `vae_ch160v4096z32.pth`. This file and the others may lie on the Hub:
+            `"hf://Senfier-LiqiJing/StyleVAR/vae_ch160v4096z32.pth"`.
         model_path (`str` or `Path`):
             The transformer, such as `StyleVAR_SFT.pth`, or anything that the published trainers write.
         output_dir (`str` or `Path`):
@@ -113,6 +115,8 @@ def convert_original_checkpoint(
             Whether a model in `output_dir` may be replaced.
         progress (`bool`, *optional*, defaults to `False`):
             Whether to show a progress bar.
+        release ([`~conversion.hub_files.Release`], *optional*):
+            Where the files come from, for the card.
 
     Returns:
         `Path`: `output_dir`.
@@ -122,8 +126,11 @@ def convert_original_checkpoint(
         ValueError: If a file cannot be read, its tensors are not exactly those of a model, the files do not fit each
             other, the alphas do not fit the ladder, or `output_dir` is taken. Nothing is written then.
     """
-    dtype, sources = _resolve_dtype(dtype), [vq_path, model_path]
+    dtype = _resolve_dtype(dtype)
+    vq_path, model_path = local_file("vq_path", vq_path), local_file("model_path", model_path)
+    sources = [vq_path, model_path]
     if base_path is not None:
+        base_path = local_file("base_path", base_path)
         sources.append(base_path)
     output_dir = check_output_dir(output_dir, overwrite, sources)
     vq = read_checkpoint("vq_path", vq_path, VQ_CONTAINERS)
@@ -146,7 +153,7 @@ def convert_original_checkpoint(
         check_complete(checkpoint, kind, layout)
 
     weights = [weight for checkpoint, _, layout in layouts for weight in _plan(checkpoint, layout, shapes)]
-    return _write_folder(model, weights, output_dir, sources, dtype, max_shard_size, progress)
+    return _write_folder(model, weights, output_dir, sources, dtype, max_shard_size, progress, release)
 
 
 def convert_var_checkpoint(
@@ -190,7 +197,10 @@ def convert_var_checkpoint(
         FileNotFoundError: If a file is missing.
         ValueError: As for [`convert_original_checkpoint`].
     """
-    dtype, sources = _resolve_dtype(dtype), [vq_path, var_path, resnet_path]
+    dtype = _resolve_dtype(dtype)
+    vq_path, var_path = local_file("vq_path", vq_path), local_file("var_path", var_path)
+    resnet_path = local_file("resnet_path", resnet_path)
+    sources = [vq_path, var_path, resnet_path]
     output_dir = check_output_dir(output_dir, overwrite, sources)
     vq = read_checkpoint("vq_path", vq_path, VQ_CONTAINERS)
     transformer = read_checkpoint("var_path", var_path)
@@ -354,6 +364,7 @@ def _write_folder(
     dtype: torch.dtype | None,
     max_shard_size: int | str | None,
     progress: bool,
+    release: Release | None = None,
 ) -> Path:
     """Everything that `from_pretrained` reads, and the card."""
     config = model.config
@@ -370,14 +381,18 @@ def _write_folder(
         model.generation_config.save_pretrained(folder)
         size = {"height": config.image_size, "width": config.image_size}
         StyleVARImageProcessor(size=size).save_pretrained(folder)
-        _model_card(config, sources).save(folder / "README.md")
+        _model_card(config, sources, release).save(folder / "README.md")
         save_weights(weights, folder, bar, max_shard_size)
     return output_dir
 
 
-def _model_card(config: StyleVARConfig, sources: Sequence[str | Path]) -> ModelCard:
+def _model_card(config: StyleVARConfig, sources: Sequence[str | Path], release: Release | None) -> ModelCard:
     paths = [Path(source).expanduser() for source in sources]
     files = ", ".join(f"`{path.name}` ({path.stat().st_size:,} bytes)" for path in paths)
+    if release is not None:
+        place = f"[{release.repo_id}](https://huggingface.co/{release.repo_id}/tree/{release.commit})"
+        files += f" of {place}, revision `{release.commit}`"
+    stated = release is not None and release.license is not None
     return make_card(
         CardFacts(
             name=f"StyleVAR, depth {config.num_hidden_layers}, {config.image_size}x{config.image_size}",
@@ -385,12 +400,21 @@ def _model_card(config: StyleVARConfig, sources: Sequence[str | Path]) -> ModelC
             summary=f"Converted by `stylevar convert` from {files}. The files do not say how style and content are "
             "blended; the conversion set `blend_alphas`.",
             architecture=architecture_facts(config),
-            license="other",
-            license_name="see-source-weights",
+            base_model=None if release is None else release.repo_id,
+            license=release.license if stated else "other",
+            license_name=release.license_name if stated else "see-source-weights",
+            license_link=release.license_link if stated else None,
             license_text="The conversion changes names and layout only: the weights keep the licence of the files "
-            "that they come from.",
+            f"that they come from{_licence_of(release)}.",
         )
     )
+
+
+def _licence_of(release: Release | None) -> str:
+    if release is None:
+        return ""
+    stated = release.license_name or release.license
+    return f": {release.repo_id} states {stated}" if stated else f"; {release.repo_id} states none"
 
 
 # The way back
