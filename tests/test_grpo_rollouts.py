@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rollouts depend on the run's seed and their place in it, and on nothing else."""
 
-import datasets
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from test_grpo_trainer import make_policy, make_prompts
@@ -128,7 +128,7 @@ class TestPrompts:
     def test_masks_are_pictures_or_arrays(self, policy, collator, tmp_path):
         mask = np.zeros((16, 16), dtype=np.uint8)
         mask[:8] = 255
-        rows = list(make_prompts(2, mask=[mask, mask]).cast_column("mask", datasets.Image()))
+        rows = list(make_prompts(2, mask=[PIL.Image.fromarray(mask)] * 2))
         array = list(make_prompts(2, mask=[(mask / 255).tolist()] * 2))
         gates = [encode_prompts(policy, collator, some, mask_column="mask")[0].gate for some in (rows, array)]
         assert torch.equal(*gates) and gates[0][14:].view(4, 4).mean(1).tolist() == [1, 1, 0, 0]

@@ -12,6 +12,7 @@ soon as that import statement is complete; registries that are loaded already ar
 
 import importlib
 import importlib.util
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -37,14 +38,25 @@ def _carry_source_files(module_name: str) -> None:
 
 
 def _connect_publishing(module_name: str) -> None:
-    """Gives the model its `push_to_hub`: a file that travels as remote code cannot import the package itself."""
+    """Gives the model its `push_to_hub` and its published files: its own file travels without the package."""
 
     def publish(model, repo_id: str, **kwargs):
         from .hub import push_model
 
         return push_model(model, repo_id, **kwargs)
 
-    sys.modules[module_name].StyleVARForConditionalGeneration._publish = publish
+    def find_converted(name_or_path, variant: str | None = None, **hub_options):
+        from .checkpoints import is_released
+
+        if variant is None and not is_released(os.fspath(name_or_path)):
+            return None
+        from .conversion.released import find_converted
+
+        return find_converted(name_or_path, variant, **hub_options)
+
+    model_class = sys.modules[module_name].StyleVARForConditionalGeneration
+    model_class._publish = publish
+    model_class._find_converted = staticmethod(find_converted)
 
 
 def _carry_and_publish(module_name: str) -> None:

@@ -224,7 +224,12 @@ def _is_scrambled(image: PIL.ImageFile.ImageFile) -> bool:
 
 
 def read_bytes(
-    data: bytes, name: str, shown: str, max_image_pixels: int, formats: tuple[str, ...] | None = None
+    data: bytes,
+    name: str,
+    shown: str,
+    max_image_pixels: int,
+    formats: tuple[str, ...] | None = None,
+    max_side: int | None = None,
 ) -> PIL.Image.Image:
     """
     The picture in the bytes of a file, as [`load_image`] returns it.
@@ -235,12 +240,14 @@ def read_bytes(
         shown (`str`): How they show it.
         max_image_pixels (`int`): The largest `height * width` that is decoded.
         formats (`tuple[str, ...]`, *optional*): The formats of Pillow that are allowed; by default all.
+        max_side (`int`, *optional*): The longest side that is decoded.
 
     Raises:
         ValueError: As for [`load_image`].
     """
+    limits = (max_image_pixels, formats, max_side)
     try:
-        image, metadata = open_bytes(data, name, shown, max_image_pixels, formats)
+        image, metadata = _open_bytes(data, name, shown, *limits)
         with image:
             return decode(image, metadata, name, shown)
     except UnusableImageError as error:
@@ -248,7 +255,7 @@ def read_bytes(
         if error.kind not in ("no image", "damaged") or (plain := without_metadata(data)) is None:
             raise
         try:
-            with open_bytes(plain[0], name, shown, max_image_pixels, formats)[0] as image:
+            with _open_bytes(plain[0], name, shown, *limits)[0] as image:
                 return decode(image, plain[1], name, shown)
         except UnusableImageError as second:
             if second.kind in ("no image", "damaged"):
@@ -256,8 +263,13 @@ def read_bytes(
             raise
 
 
-def open_bytes(
-    data: bytes, name: str, shown: str, max_image_pixels: int, formats: tuple[str, ...] | None = None
+def _open_bytes(
+    data: bytes,
+    name: str,
+    shown: str,
+    max_image_pixels: int,
+    formats: tuple[str, ...] | None,
+    max_side: int | None,
 ) -> tuple[PIL.Image.Image, Metadata]:
     """The picture of a file, not decoded yet, and what the file says. Raises `ValueError` if there is none."""
     with _without_warnings():
@@ -273,6 +285,11 @@ def open_bytes(
             raise _damaged(name, shown, error) from error
         # Before the metadata, for which Pillow may decode the whole picture.
         check_pixels(image.height, image.width, name, max_image_pixels)
+        if max_side is not None and max(image.size) > max_side:
+            found = f"{image.width} x {image.height}"
+            error = _invalid(name, f"at most {max_side} pixels on a side", found, "Shrink it first.", "size")
+            error.size = image.size
+            raise error
         try:
             return image, read_metadata(image, data)
         except Exception as error:

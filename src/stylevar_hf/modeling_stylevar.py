@@ -12,6 +12,7 @@ tokens of all scales, `D` width, `H` heads, `C` latent channels, `V` codebook si
 """
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -738,6 +739,10 @@ def _check_strengths(style_strength: float | Sequence[float] | torch.Tensor) -> 
             )
 
 
+# Of `from_pretrained`: what names published files, which a conversion then stands for.
+_PLACE_OPTIONS = ("variant", "revision", "token", "cache_dir", "local_files_only", "force_download")
+
+
 class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerationMixin):
     """
     StyleVAR: tokenizer, transformer and head; teacher-forced scores with `forward`, images with `generate`.
@@ -770,8 +775,38 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
         self.generation_config = GenerationConfig(**PUBLISHED_SAMPLING)
         self.post_init()
 
-    # Where this package is installed, `stylevar_hf._registration` puts its publishing here.
+    # Where this package is installed, `stylevar_hf._registration` puts its publishing here, and its conversion of
+    # published files: a name and a variant to the folder of the conversion, or `None` for all other names.
     _publish: ClassVar[Callable[..., CommitInfo] | None] = None
+    _find_converted: ClassVar[Callable[..., str | None] | None] = None
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike | None, *model_args: Any, **kwargs: Any
+    ) -> "StyleVARForConditionalGeneration":
+        """
+        As in `PreTrainedModel`. Of a repository with the published `.pth` files, `variant="sft"` or `"grpo"` names the
+        model; it is downloaded and converted once, into the Hub's cache. `"stylevar-sft"` and `"stylevar-grpo"` are
+        short for those of the authors.
+        """
+        place, kwargs = cls.resolve_published(pretrained_model_name_or_path, **kwargs)
+        return super().from_pretrained(place, *model_args, **kwargs)
+
+    @classmethod
+    def resolve_published(
+        cls, name_or_path: str | os.PathLike | None, **kwargs: Any
+    ) -> tuple[str | os.PathLike | None, dict[str, Any]]:
+        """
+        The folder of the conversion where published files are named, and the arguments of `from_pretrained` that are
+        left; everything else as it is. May download.
+        """
+        if cls._find_converted is None or not isinstance(name_or_path, str | os.PathLike):
+            return name_or_path, kwargs
+        place = {name: kwargs[name] for name in _PLACE_OPTIONS if kwargs.get(name) is not None}
+        folder = cls._find_converted(name_or_path, **place)
+        if folder is None:
+            return name_or_path, kwargs
+        return folder, {name: value for name, value in kwargs.items() if name not in _PLACE_OPTIONS}
 
     def push_to_hub(
         self, repo_id: str, *, image_processor: ImageProcessingMixin | None = None, **kwargs: Any

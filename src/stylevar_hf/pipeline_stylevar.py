@@ -184,7 +184,10 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
 
         Args:
             pretrained_model_name_or_path (`str` or `os.PathLike`):
-                Folder, or id of a repository on the Hub. Of an adapter, the base that it names is loaded below it.
+                Folder, or id of a repository on the Hub. Of an adapter, the base that it names is loaded below it. Of
+                a repository with the published `.pth` files, such as `"Senfier-LiqiJing/StyleVAR"`, the model that
+                `variant` names, `"sft"` or `"grpo"`, is downloaded and converted once, into the Hub's cache;
+                `"stylevar-sft"` and `"stylevar-grpo"` are short for it.
             adapter (`str` or `os.PathLike`, *optional*):
                 Folder or repository of a LoRA adapter for the model; needs `peft`. It stays apart from the weights:
                 `pipe.model.disable_adapters()` shows the base, `save_pretrained` writes the adapter alone.
@@ -196,7 +199,7 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
                 Precision of the transformer; `"auto"` keeps that of the checkpoint.
             kwargs:
                 `revision`, `subfolder`, `token`, `cache_dir`, `local_files_only` and `force_download` for both parts;
-                everything else, such as `device_map` or `attn_implementation`, for the model.
+                `variant`; everything else, such as `device_map` or `attn_implementation`, for the model.
 
         Returns:
             [`StyleVARPipeline`]
@@ -209,6 +212,9 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
         if (old_name := kwargs.pop("torch_dtype", None)) is not None:  # as in `transformers.pipeline`
             logger.warning_once("`torch_dtype` is deprecated! Use `dtype` instead!")
             dtype = old_name if dtype == "auto" else dtype
+        pretrained_model_name_or_path, kwargs = StyleVARForConditionalGeneration.resolve_published(
+            pretrained_model_name_or_path, **kwargs
+        )
         hub_kwargs = {name: kwargs[name] for name in HUB_OPTIONS if kwargs.get(name) is not None}
         model_kwargs = {name: value for name, value in kwargs.items() if name not in HUB_OPTIONS}
         # 1. The model, and the adapter on it

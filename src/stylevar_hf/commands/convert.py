@@ -6,14 +6,27 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from .base import Command, add_reporting_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--vq", metavar="FILE", required=True, help="the tokenizer, vae_ch160v4096z32.pth")
+    parser.add_argument(
+        "repository",
+        metavar="REPO",
+        nargs="?",
+        help="a repository with the published files, such as Senfier-LiqiJing/StyleVAR, instead of --vq and --model; "
+        "these may be named on the Hub, too: hf://USER/NAME/FILE or hf://USER/NAME@REVISION/FILE",
+    )
+    parser.add_argument("--variant", metavar="NAME", help="with REPO: which of its models, sft or grpo")
+    parser.add_argument("--revision", metavar="NAME", help="with REPO: branch, tag or commit (default: main)")
+    parser.add_argument("--token", metavar="TOKEN", help="with REPO: for a private repository (default: your login's)")
+    parser.add_argument("--vq", metavar="FILE", help="the tokenizer, vae_ch160v4096z32.pth")
     parser.add_argument("--model", metavar="FILE", help="StyleVAR weights: the released .pth or a training checkpoint")
-    parser.add_argument("--output", metavar="DIR", help="the folder to make")
+    parser.add_argument("-o", "--output", metavar="DIR", help="the folder to make")
     parser.add_argument("--base", metavar="FILE", help="the weights below --model, if that holds a LoRA adapter only")
     parser.add_argument(
         "--blend-alphas",
@@ -47,21 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     _check_arguments(args)
-    from .. import conversion
+    from .models import hub_bars
 
     start = time.perf_counter()
     writing = {"overwrite": args.overwrite, "progress": not args.quiet}
     making = {"blend_alphas": args.blend_alphas or "default", "patch_nums": args.patch_nums, "dtype": args.dtype}
-    if args.to_original:
-        outputs = conversion.convert_to_original(args.to_original, args.vq, args.model, **writing)
-    elif args.var:
-        outputs = [conversion.convert_var_checkpoint(args.vq, args.var, args.resnet, args.output, **making, **writing)]
-    else:
-        outputs = [
-            conversion.convert_original_checkpoint(
-                args.vq, args.model, args.output, base_path=args.base, **making, **writing
-            )
-        ]
+    with hub_bars(not args.quiet):
+        outputs = _convert(args, making, writing)
     seconds = round(time.perf_counter() - start, 3)
     if args.json:
         summary = {"outputs": [str(path) for path in outputs], "seconds": seconds}
@@ -71,16 +76,35 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _convert(args: argparse.Namespace, making: dict[str, Any], writing: dict[str, Any]) -> Sequence[Path]:
+    """What was asked for; the files and folders that it made."""
+    from .. import conversion
+
+    if args.repository:
+        place = {"revision": args.revision, "token": args.token}
+        return [
+            conversion.convert_repository(args.repository, args.output, args.variant, **place, **making, **writing)
+        ]
+    if args.to_original:
+        return conversion.convert_to_original(args.to_original, args.vq, args.model, **writing)
+    if args.var:
+        return [conversion.convert_var_checkpoint(args.vq, args.var, args.resnet, args.output, **making, **writing)]
+    base = {"base_path": args.base}
+    return [conversion.convert_original_checkpoint(args.vq, args.model, args.output, **base, **making, **writing)]
+
+
 # What each direction of `stylevar convert` needs, and what it may have besides.
 _DIRECTIONS = {
-    "to_original": ({"model"}, set()),
-    "var": ({"var", "resnet", "output"}, {"blend_alphas", "patch_nums", "dtype"}),
-    "model": ({"model", "output"}, {"base", "blend_alphas", "patch_nums", "dtype"}),
+    "repository": ({"repository", "output"}, {"variant", "revision", "token", "blend_alphas", "patch_nums", "dtype"}),
+    "to_original": ({"vq", "model"}, set()),
+    "var": ({"vq", "var", "resnet", "output"}, {"blend_alphas", "patch_nums", "dtype"}),
+    "model": ({"vq", "model", "output"}, {"base", "blend_alphas", "patch_nums", "dtype"}),
 }
 
 
 def _check_arguments(args: argparse.Namespace) -> None:
-    direction = "to_original" if args.to_original else "var" if args.var or args.resnet else "model"
+    kinds = {"repository": args.repository, "to_original": args.to_original, "var": args.var or args.resnet}
+    direction = next((kind for kind, given in kinds.items() if given), "model")
     needed, optional = _DIRECTIONS[direction]
     others = set().union(*(one | other for one, other in _DIRECTIONS.values()))
     given = {name for name in others if getattr(args, name) is not None}
@@ -91,7 +115,7 @@ def _check_arguments(args: argparse.Namespace) -> None:
 
 
 def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+    return "REPO" if name == "repository" else f"--{name.replace('_', '-')}"
 
 
 def _blend_alphas(text: str) -> str | tuple[float, ...]:
@@ -114,12 +138,15 @@ def _patch_nums(text: str) -> tuple[int, ...]:
 COMMAND = Command(
     name="convert",
     summary="turn published .pth files into a model folder, or back",
-    example="stylevar convert --vq vae_ch160v4096z32.pth --model StyleVAR_SFT.pth --output stylevar-sft\n"
+    example="stylevar convert Senfier-LiqiJing/StyleVAR --variant grpo -o stylevar-grpo\n"
+    "stylevar convert --vq vae_ch160v4096z32.pth --model StyleVAR_SFT.pth --output stylevar-sft\n"
     "stylevar convert --vq vae_ch160v4096z32.pth --var var_d20.pth --resnet resnet18.pth --output start\n"
     "stylevar convert --to-original stylevar-sft --vq vae.pth --model stylevar.pth",
     add_arguments=add_arguments,
     run=run,
     flags={
+        "repo_id": "REPO",
+        "variant": "--variant",
         "vq_path": "--vq",
         "model_path": "--model",
         "var_path": "--var",

@@ -4,6 +4,7 @@
 
 import argparse
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from .base import one_line
 
 
 if TYPE_CHECKING:
+    from ..modeling_stylevar import StyleVARForConditionalGeneration
     from ..pipeline_stylevar import StyleVARPipeline
 
 
@@ -19,8 +21,18 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="ID|DIR",
-        help="model on the Hub, in a folder, or a name of this package (default: stylevar-mini)",
+        help="model on the Hub, in a folder, or a name of this package; stylevar-sft and stylevar-grpo are the "
+        "published models, which are downloaded and converted the first time (default: stylevar-mini)",
     )
+
+
+def add_place_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where --model is, more closely."""
+    parser.add_argument("--adapter", metavar="ID|DIR", help="a LoRA adapter for the model; needs peft")
+    parser.add_argument("--variant", metavar="NAME", help="of a repository with published .pth files: sft or grpo")
+    parser.add_argument("--revision", metavar="NAME", help="branch, tag or commit of --model (default: main)")
+    parser.add_argument("--subfolder", metavar="DIR", help="of the repository or folder that --model names")
+    parser.add_argument("--token", metavar="TOKEN", help="for a private repository (default: your login's)")
 
 
 def add_precision_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +45,9 @@ def add_precision_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default: auto)")
 
 
-def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") -> "StyleVARPipeline":
+def load_pipeline(
+    model: str | None, dtype: str = "auto", device: str = "auto", adapter: str | None = None, **place: str | None
+) -> "StyleVARPipeline":
     """
     A pipeline with complete weights.
 
@@ -41,6 +55,8 @@ def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") 
         model (`str`, *optional*): Folder, Hub id, or name of a bundled checkpoint; `None` for the default one.
         dtype (`str`, *optional*, defaults to `"auto"`): `"auto"` or the name of a torch dtype.
         device (`str`, *optional*, defaults to `"auto"`): `"auto"`, `"cpu"`, `"cuda"` or `"mps"`.
+        adapter (`str`, *optional*): Folder or Hub id of a LoRA adapter.
+        **place (`str`, *optional*): `variant`, `revision`, `subfolder` and `token` of the model.
 
     Raises:
         OSError: If there is no such model.
@@ -50,36 +66,64 @@ def load_pipeline(model: str | None, dtype: str = "auto", device: str = "auto") 
     import torch
     from transformers.utils import find_adapter_config_file, is_peft_available
 
-    from ..checkpoints import MODELS, find_checkpoint
+    from ..checkpoints import MODELS, RELEASED, find_checkpoint, is_released
     from ..conversion.read import readable_model
     from ..modeling_stylevar import StyleVARForConditionalGeneration
     from ..pipeline_stylevar import StyleVARPipeline, find_image_processor
 
     check_device(device)
-    folder = find_checkpoint(model)
+    folder, place = model, {name: value for name, value in place.items() if value is not None}
+    load = StyleVARForConditionalGeneration.from_pretrained
     dtype = dtype if dtype == "auto" else getattr(torch, dtype)
     try:
-        if not is_peft_available() and find_adapter_config_file(folder) is not None:
+        if is_released(model or "") or "variant" in place:
+            folder, place = StyleVARForConditionalGeneration.resolve_published(model, **place)
+        folder = find_checkpoint(folder)
+        is_adapter = find_adapter_config_file(folder, **place) is not None
+        if not is_peft_available() and (adapter is not None or is_adapter):
+            flag, name = ("--model", folder) if adapter is None else ("--adapter", adapter)
             raise ValueError(
-                f"`--model` must be whole without peft, but got the adapter {folder}. Run `pip install peft`."
+                f"`{flag}` must be whole without peft, but got the adapter {name}. Run `pip install peft`."
             )
+        base = {"token": place["token"]} if "token" in place else {}
         with readable_model("--model", folder):
-            load = StyleVARForConditionalGeneration.from_pretrained
-            network, info = load(folder, dtype=dtype, output_loading_info=True)
+            network, info = load(folder, dtype=dtype, output_loading_info=True, **place)
             # An adapter may have none of its own; then its base's is taken.
-            image_processor = find_image_processor([(folder, {}), (network.config._name_or_path, {})])
+            image_processor = find_image_processor([(folder, place), (network.config._name_or_path, base)])
     except OSError as error:
-        rule = f"the folder of a model, its id on the Hub, or one of {', '.join(MODELS)}"
+        rule = f"the folder of a model, its id on the Hub, or one of {', '.join((*MODELS, *RELEASED))}"
         raise OSError(f"`--model` must be {rule}, but got {folder!r}. {one_line(error)}") from error
     _check_weights(folder, info)
+    if adapter is not None:
+        _put_adapter(network, adapter, base)
     try:
-        place = None if device == "auto" else device
-        return StyleVARPipeline(model=network, image_processor=image_processor, device=place)
+        return StyleVARPipeline(model=network, image_processor=image_processor, device=_device(device))
     except torch.OutOfMemoryError as error:
         hint = "Take --dtype bfloat16 or --device cpu."
         raise ValueError(
             f"`--device` must have room for the model, but got {device!r}, which is full. {hint}"
         ) from error
+
+
+def _device(device: str) -> str | None:
+    return None if device == "auto" else device
+
+
+def _put_adapter(network: "StyleVARForConditionalGeneration", adapter: str, options: dict[str, Any]) -> None:
+    """Loads an adapter, or says in one line that it is none."""
+    from transformers.utils import find_adapter_config_file
+
+    from ..pipeline_stylevar import _check_adapter
+
+    try:
+        config = find_adapter_config_file(adapter, **options)
+        if config is None:
+            raise OSError("It has no adapter_config.json.")
+        _check_adapter(adapter, config)
+        network.load_adapter(adapter, adapter_kwargs=options)
+    except (OSError, RuntimeError) as error:
+        rule = "the folder of a LoRA adapter for this model, or its id on the Hub"
+        raise OSError(f"`--adapter` must be {rule}, but got {adapter!r}. {one_line(error)}") from error
 
 
 def check_device(device: str) -> None:
@@ -89,6 +133,21 @@ def check_device(device: str) -> None:
     missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
     if missing.get(device):
         raise ValueError(f"`--device` must be present, but this machine has no {device!r}. Use --device cpu.")
+
+
+@contextmanager
+def hub_bars(shown: bool) -> Iterator[None]:
+    """With or without the bars of downloads from the Hub; they appear on terminals alone."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    were_disabled = are_progress_bars_disabled()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of `HF_HUB_DISABLE_PROGRESS_BARS`, which wins
+        (enable_progress_bars if shown else disable_progress_bars)()
+        try:
+            yield
+        finally:
+            (disable_progress_bars if were_disabled else enable_progress_bars)()
 
 
 @contextmanager
@@ -102,9 +161,10 @@ def hide_loading_reports(quiet: bool) -> Iterator[None]:
     for logger, level in levels.items():
         logger.setLevel(logging.ERROR if quiet else level)
     transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # the Hub's, too
     try:
-        yield
+        with hub_bars(not quiet):
+            yield
     finally:
         for logger, level in levels.items():
             logger.setLevel(level)

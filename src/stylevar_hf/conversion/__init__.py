@@ -12,14 +12,22 @@ _MODULES = {
         "convert_original_checkpoint",
         "convert_to_original",
         "convert_var_checkpoint",
-    )
+    ),
+    "released": ("cached_conversion", "convert_repository"),
 }
 
 if TYPE_CHECKING:
     from .convert import convert_original_checkpoint, convert_to_original, convert_var_checkpoint
+    from .released import cached_conversion, convert_repository
 
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)
 
 
-__all__ = ["convert_original_checkpoint", "convert_to_original", "convert_var_checkpoint"]
+__all__ = [
+    "cached_conversion",
+    "convert_original_checkpoint",
+    "convert_repository",
+    "convert_to_original",
+    "convert_var_checkpoint",
+]

@@ -42,6 +42,7 @@ from ..hub.card_facts import architecture_facts
 from ..hub.model_card import CardFacts, make_card
 from ..image_processing_stylevar import StyleVARImageProcessor
 from ..modeling_stylevar import StyleVARForConditionalGeneration
+from .hub_files import Release, local_file
 from .layouts import (
     PHI_RENAMES,
     RESNET_RENAMES,

@@ -91,7 +91,7 @@ def local_file(argument: str, place: str | os.PathLike) -> Path:
         return Path(hf_hub_download(match["repo"], match["file"], revision=match["revision"]))
     if text.startswith("hf://"):
         raise invalid(argument, "hf://user/name/file or hf://user/name@revision/file", repr(text), "Name the file.")
-    if _REPOSITORY.fullmatch(text) and not PurePath(text).suffix.lower() in (".pth", ".pt", ".safetensors"):
+    if _REPOSITORY.fullmatch(text) and PurePath(text).suffix.lower() not in (".pth", ".pt", ".safetensors"):
         info = HfApi().model_info(text)
         names = [one.rfilename for one in info.siblings or ()]
         tokenizer, models = _sort(names)

@@ -24,7 +24,7 @@ from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, t
 from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.file_download import repo_folder_name
-from huggingface_hub.utils import WeakFileLock
+from huggingface_hub.utils import WeakFileLock, are_progress_bars_disabled
 from transformers.utils import cached_file, logging
 
 from ..checkpoints import RELEASED, is_released
@@ -133,7 +133,7 @@ def cached_conversion(
     with WeakFileLock(root / f".{folder.name}.lock"):  # another process may be at it
         if (folder / "config.json").is_file() and not force_download:
             return folder
-        show = sys.stderr.isatty() and logging.is_progress_bar_enabled()
+        show = sys.stderr.isatty() and not are_progress_bars_disabled()
         _make(release, folder, revision, token, cache_dir, force_download, overwrite=True, progress=show)
     logger.warning(f"Converted {repo_id} ({release.variant}) once, to {folder}; it is loaded from there from now on.")
     return folder

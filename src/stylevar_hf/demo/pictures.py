@@ -54,7 +54,7 @@ def read_picture(
         raise ValueError(f"The {name} file is larger than {max_megabytes:g} MB. Shrink it first.")
     try:
         data = Path(source).read_bytes() if isinstance(source, str) else _read_all(source)
-        image = read_bytes(data, name, "the file", max_pixels, FORMATS)
+        return read_bytes(data, name, "the file", max_pixels, FORMATS, MAX_SIDE)
     except UnusableImageError as error:
         if error.kind == "size":
             raise _too_large(name, max_pixels, error.size) from error
@@ -63,9 +63,6 @@ def read_picture(
         if error.kind == "no image":
             raise ValueError(f"The {name} file is not a picture that can be read. Use JPEG, PNG or WebP.") from error
         raise ValueError(f"The {name} picture is damaged. Save it again as JPEG or PNG.") from error
-    if max(image.size) > MAX_SIDE:
-        raise _too_large(name, max_pixels, image.size)
-    return image
 
 
 def _read_all(file: BinaryIO) -> bytes:
