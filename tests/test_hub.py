@@ -419,11 +419,8 @@ class TestLoad:
     @pytest.mark.parametrize("how", ["published files", "published config"])
     def test_published_files_are_answered_with_the_command(self, how, readers):
         message = readers["with"]["refused"][how]
-        assert (
-            "`hf download someone/published vae_ch160v4096z32.pth StyleVAR_SFT.pth --local-dir published && "
-            "stylevar convert --vq published/vae_ch160v4096z32.pth --model published/StyleVAR_SFT.pth "
-            "--output stylevar-sft`" in message
-        )
+        assert 'StyleVARPipeline.from_pretrained("someone/published", variant="sft")' in message
+        assert "`stylevar convert someone/published --variant sft -o stylevar-sft`" in message
 
 
 class TestDryRun:

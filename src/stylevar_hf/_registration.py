@@ -103,6 +103,7 @@ def _register_pipeline(_: str) -> None:
     from .modeling_stylevar import StyleVARForConditionalGeneration
     from .pipeline_stylevar import StyleVARPipeline
 
+    _explain_published_files(sys.modules["transformers.pipelines"])
     PIPELINE_REGISTRY.register_pipeline(
         "image-style-transfer",
         pipeline_class=StyleVARPipeline,
@@ -120,6 +121,36 @@ def _register_lora_targets(_: str) -> None:
 
     targets = ["q_proj", "k_proj", "v_proj", "o_proj", "fc1", "fc2"]
     TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING[StyleVARConfig.model_type] = targets
+
+
+def _explain_published_files(pipelines: ModuleType) -> None:
+    """
+    `pipeline("image-style-transfer", model=REPOSITORY)` asks for a config before it knows the task. Where there is
+    none, because the repository holds the published `.pth` files, it is told what to do with these; for all other
+    tasks everything is as it was.
+    """
+    from transformers import AutoConfig
+
+    class _AutoConfig(AutoConfig):
+        @classmethod
+        def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
+            if kwargs.get("_from_pipeline") != "image-style-transfer":
+                return AutoConfig.from_pretrained(pretrained_model_name_or_path, **kwargs)
+            try:
+                return AutoConfig.from_pretrained(pretrained_model_name_or_path, **kwargs)
+            except (ValueError, OSError) as error:
+                from .checkpoints import is_released
+                from .configuration_stylevar import StyleVARConfig
+
+                if is_released(str(pretrained_model_name_or_path)):
+                    call = f'StyleVARPipeline.from_pretrained("{pretrained_model_name_or_path}")'
+                    raise OSError(
+                        f"{pretrained_model_name_or_path} is converted before it loads: `{call}`."
+                    ) from error
+                StyleVARConfig.get_config_dict(pretrained_model_name_or_path, **kwargs)  # which knows these files
+                raise
+
+    pipelines.AutoConfig = _AutoConfig
 
 
 # What to do once a module is loaded. Every registrar may run twice (two threads importing at once) without harm.

@@ -76,12 +76,16 @@ def original_weights_hint(place: str | os.PathLike, names: Iterable[str] | None 
     # Of several models the supervised one: the others are tuned from it.
     model = next((name for name in models if "sft" in name.lower()), models[0] if models else "StyleVAR_SFT.pth")
     tokenizer = tokenizers[0] if tokenizers else "vae_ch160v4096z32.pth"
-    folder, output, fetch = PurePath(place), PurePath(model).stem.lower().replace("_", "-"), ""
+    folder, output = PurePath(place), PurePath(model).stem.lower().replace("_", "-")
+    said = f"{place} holds the published .pth files, which are converted before they load."
     if is_repository:
-        folder = PurePath(folder.name)
-        fetch = f"hf download {place} {tokenizer} {model} --local-dir {folder} && "
+        parts = [PurePath(name).stem.lower() for name in models]
+        variants = [name for name in ("sft", "grpo") if any(name in part for part in parts)] or parts
+        call = f'StyleVARPipeline.from_pretrained("{place}", variant="{variants[0]}")'
+        command = f"stylevar convert {place} --variant {variants[0]} -o {output}"
+        return f"{said} Name one of them ({', '.join(variants)}): `{call}` does it once, or run `{command}`."
     command = f"stylevar convert --vq {folder / tokenizer} --model {folder / model} --output {output}"
-    return f"{place} holds the published .pth files, which are converted before they load. Run `{fetch}{command}`."
+    return f"{said} Run `{command}`."
 
 
 class _NoVocabulary(AttributeError, ValueError):

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Published `.pth` files where they are on the Hub: which files of a repository are what, and how they are named."""
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi, ModelCard, hf_hub_download
 
 from .._common.errors import invalid
 
@@ -58,8 +59,11 @@ def look_up(repo_id: str, variant: str | None, revision: str | None, token: str 
     if len(chosen) != 1:
         rule = f"one that tells the models of {repo_id} apart ({', '.join(models)})"
         raise invalid("variant", rule, repr(variant), "Take a part of one of these names, such as 'sft' or 'grpo'.")
-    card = info.card_data or {}
-    licence = {name: card.get(name) for name in ("license", "license_name", "license_link")}
+    card = info.card_data
+    if card is None and "README.md" in names:  # mirrors of the Hub may leave it to the reader
+        with contextlib.suppress(OSError, ValueError):
+            card = ModelCard.load(hf_hub_download(repo_id, "README.md", revision=info.sha, token=token)).data
+    licence = {name: (card or {}).get(name) for name in ("license", "license_name", "license_link")}
     return Release(repo_id, info.sha, (variant or PurePath(chosen[0]).stem).lower(), tokenizer, chosen[0], **licence)
 
 
