@@ -18,6 +18,7 @@ import numpy as np
 import PIL.Image
 import torch
 
+from ..image_processing_stylevar import load_image
 from . import psnr, ssim
 from .colour import Palette, lab_to_rgb, rgb_to_lab
 from .colour import mean_colour_difference as colour_difference
@@ -43,7 +44,7 @@ def to_float_array(image: Picture, name: str = "image") -> np.ndarray:
     Raises:
         ValueError: If shape, dtype or range do not fit.
     """
-    array = np.asarray(image.convert("RGB")) if isinstance(image, PIL.Image.Image) else np.asarray(image)
+    array = np.asarray(load_image(image, name) if isinstance(image, PIL.Image.Image) else image)
     if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
         raise ValueError(
             f"`{name}` must be of shape (height, width, 3), but got {array.shape}. Convert it to RGB, channels last."

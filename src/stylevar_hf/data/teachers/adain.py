@@ -29,6 +29,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from ..._common.errors import invalid, listed
+from ...image_processing_stylevar import load_image
 from .base import TeacherUnavailable, check_pairs
 
 
@@ -352,7 +353,7 @@ def _adain_folder(weights: str | os.PathLike | None) -> Path:
 
 
 def _to_tensor(image: PIL.Image.Image, model: AdaINModel) -> torch.Tensor:
-    array = np.asarray(image.convert("RGB")).copy()
+    array = np.asarray(load_image(image)).copy()
     return torch.from_numpy(array).permute(2, 0, 1)[None].to(model.device).float() / 255
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import PIL.Image
 
 from ..._common.errors import invalid
+from ...image_processing_stylevar import load_image
 
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class PairFunction:
         check_pairs(contents, styles, seeds)
         images = []
         for content, style in zip(contents, styles, strict=True):
-            image = self.function(content.convert("RGB"), style.convert("RGB"))
+            image = self.function(load_image(content, "content"), load_image(style, "style"))
             image = PIL.Image.fromarray(image) if isinstance(image, np.ndarray) else image
             images.append(resize(image, content.size))
         return images

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
+from ...image_processing_stylevar import load_image
 from .base import TeacherUnavailable, check_pairs, resize
 
 
@@ -68,14 +69,14 @@ class MagentaTeacher:
         side = min(style.size)
         left, top = ((length - side) // 2 for length in style.size)
         box = (left, top, left + side, top + side)
-        style = style.convert("RGB").resize((STYLE_SIZE, STYLE_SIZE), PIL.Image.Resampling.LANCZOS, box=box)
+        style = load_image(style, "style").resize((STYLE_SIZE, STYLE_SIZE), PIL.Image.Resampling.LANCZOS, box=box)
         return self._predict.run(None, {self._predict.get_inputs()[0].name: _to_array(style)})[0]
 
     def paint(self, content: PIL.Image.Image, style_vector: np.ndarray) -> PIL.Image.Image:
         """The content in the style of a vector, of the content's size."""
         scale = min(CONTENT_SIZE / min(content.size), CANVAS_SIZE / max(content.size))
         width, height = (max(1, round(length * scale)) for length in content.size)
-        canvas = _to_array(resize(content.convert("RGB"), (width, height)))
+        canvas = _to_array(resize(load_image(content, "content"), (width, height)))
         top, left = (CANVAS_SIZE - height) // 2, (CANVAS_SIZE - width) // 2
         margins = ((0, 0), (top, CANVAS_SIZE - height - top), (left, CANVAS_SIZE - width - left), (0, 0))
         canvas = np.pad(canvas, margins, mode="reflect")
