@@ -1,4 +1,4 @@
-.PHONY: style quality test
+.PHONY: style quality test docs
 
 # Rewrite the sources in the project's style.
 style:
@@ -9,6 +9,10 @@ style:
 quality:
 	ruff check .
 	ruff format --check .
+
+# The manual, as a site in build/docs.
+docs:
+	python -m sphinx -W --keep-going -q docs build/docs
 
 # Everything, offline; `make test args="-m 'not slow'"` for the quick part.
 test:

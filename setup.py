@@ -90,10 +90,12 @@ EXTRAS = {
     "demo": ["gradio>=6.31,<7"],
     "video": VIDEO,
     "serve": SERVE,
+    "docs": ["sphinx>=9,<10", "myst-parser>=5.2,<6", "furo>=2025.12"],
     "quality": ["ruff>=0.17.6,<0.18", "pre-commit>=4.7,<5"],
     "test": [
         *VIDEO,
         "pytest>=9.2,<10",
+        "pytest-xdist>=3.8,<4",
         "hypothesis>=6.170,<7",
         "accelerate>=1.15,<2",
         "datasets>=5.2,<6",

@@ -5,7 +5,8 @@ Every Python and shell block of the documents runs, on tiny stand-ins for the we
 
 A block starts in a folder of its own, filled by the fixture `stand_ins`. The Python blocks of a document share their
 names, in order. `pip` and `make` only check what they are asked for. What a block needs beyond that is in `BLOCKS`,
-by its first line that is no comment; so is the reason of a block that cannot run.
+by its first line that is no comment, or by `DOCUMENT: LINE`; so is the reason of a block that cannot run. Shell blocks
+that stand in several documents, word for word, run once.
 """
 
 import os
@@ -31,7 +32,7 @@ from stylevar_hf import StyleVARForConditionalGeneration
 
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md",)
+DOCUMENTS = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 BLOCK_SECONDS = 900  # many times what any block takes; a server would never end
 RUN, SHOWN = {"bash", "python"}, {"bibtex", "json", "text", "yaml"}
 
@@ -48,6 +49,11 @@ class Block:
     @property
     def first_line(self) -> str:
         return next(line.strip() for line in self.text.splitlines() if line.strip() and line.strip()[0] != "#")
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        """Where `BLOCKS` may have it, the first that does counts."""
+        return f"{self.document}: {self.first_line}", self.first_line
 
     def __str__(self) -> str:
         return f"{self.document}:{self.line}"
@@ -87,14 +93,24 @@ def metric_names() -> dict:
     return {"images": rows["content"][:], "targets": rows["target"][:]}
 
 
+def held_out_names() -> dict:
+    return {"train": make_triplets(), "evaluation": make_triplets(4)}
+
+
 # One short step on the CPU; the published batch is for a large GPU.
 ONE_STEP = "--max_steps 1 --use_cpu --report_to none"
+ONE_ROLLOUT = (
+    f"{ONE_STEP} --num_generations 2 --per_device_train_batch_size 2 --gradient_accumulation_steps 1 --lora_r 2"
+)
 LADDER = "--blend-alphas 0.2,0.4,0.6,0.8"  # the stand-ins have four scales, the schedules with a name ten
+TWO_TRIPLETS = {"--num-triplets 2000": "--num-triplets 4 --image-size 32 --processes 1 --teacher reinhard"}
+FEW_PAIRS = "--num-pairs 2 --num-checks 1 --metrics ssim --baselines content --device cpu"
 
 BLOCKS = {
-    'pip install -e ".[test]"': Preparation(makes=("out.png",)),
-    "python -m pytest": Preparation(not_run="these are the tests"),
-    "from stylevar_hf import StyleVARForConditionalGeneration": Preparation(names=pixel_values),
+    # Painting
+    "pip install -e .": Preparation(makes=("out.png",)),
+    'pip install -e ".[test,docs]"': Preparation(not_run="these are the tests"),
+    "docs/quickstart.md: from stylevar_hf import StyleVARForConditionalGeneration": Preparation(names=pixel_values),
     "stylevar convert --vq vae_ch160v4096z32.pth --model StyleVAR_SFT.pth --output stylevar-sft": Preparation(
         without=("stylevar-sft",),
         changes={"--output stylevar-sft": f"--output stylevar-sft {LADDER}"},
@@ -103,29 +119,74 @@ BLOCKS = {
     "stylevar stylize photos/ painting.jpg -o out/ --batch-size 4 --output-size content --model stylevar-sft": (
         Preparation(makes=("out/one__painting.png", "out/two__painting.png"))
     ),
-    "stylevar convert --vq vae_ch160v4096z32.pth --var var_d20.pth --resnet resnet18.pth --output start": Preparation(
+    'pip install -e ".[demo]"': Preparation(
+        changes={"stylevar demo --model stylevar-sft": "stylevar demo --help"}  # it would serve until it is stopped
+    ),
+    "docs/controls.md: from stylevar_hf import StyleVARPipeline, bundled_checkpoint": Preparation(
+        changes={"paint_size=1024": "paint_size=160"}  # many windows
+    ),
+    "pip install 'stylevar-hf[video]'": Preparation(
+        changes={"clip.mp4": "clip.gif", "out.mp4": "out.gif --model stylevar-sft"},  # needs no codec
+        makes=("out.gif",),
+    ),
+    'pip install "stylevar-hf[serve]"': Preparation(changes={"serve --port 8000": "serve --help"}),  # likewise
+    "from openai import OpenAI": Preparation(not_run="tests/test_server.py asks a server with this client"),
+    "curl http://127.0.0.1:8000/v1/images/edits -F image=@content.jpg -F style=@style.jpg -F seed=0 "
+    "-F response_format=url": Preparation(not_run="tests/test_server.py sends this form to a server"),
+    # Data and supervised training
+    'pip install -e ".[train,teach]"': Preparation(
         without=("my-style",),
+        changes={
+            **TWO_TRIPLETS,
+            "--output_dir my-style": f"--output_dir my-style {ONE_STEP}",
+        },
+        makes=("taught/target/000003.png", "my-style/adapter_model.safetensors"),
+    ),
+    'pip install "stylevar-hf[train,teach]"': Preparation(changes=TWO_TRIPLETS, makes=("taught/manifest.json",)),
+    "accelerate launch --num_processes 4 -m stylevar_hf.cli data make photographs paintings -o taught "
+    "--teacher stylevar-sft": Preparation(
+        changes={
+            "--num_processes 4": "--cpu --num_processes 1",
+            "--teacher stylevar-sft": "--teacher stylevar-sft --num-triplets 2 --image-size 32",
+        },
+        makes=("taught/manifest.json",),
+    ),
+    "from stylevar_hf.data import load_triplets, make_triplets": Preparation(
+        changes={'"magenta"': '"reinhard"', "num_triplets=2000": "num_triplets=4, image_size=32"}
+    ),
+    "stylevar sft --model_name_or_path stylevar-sft --use_peft --lora_r 16 --dataset disk:my-triplets "
+    "--output_dir my-style": Preparation(
+        without=("my-style",),
+        changes={"--output_dir my-style": f"--output_dir my-style {ONE_STEP}"},
+        makes=("my-style/adapter_model.safetensors",),
+    ),
+    "stylevar convert --vq vae_ch160v4096z32.pth --var var_d20.pth --resnet resnet18.pth --output start": Preparation(
         changes={
             "--output start\n": f"--output start {LADDER}\n",
             "ddp.yaml": "ddp_cpu.yaml --num_processes 1",
             "--bf16 --per_device_train_batch_size 4": "--per_device_train_batch_size 1",  # rarely in a CPU's hardware
             "--output_dir stylevar-sft": f"--output_dir sft {ONE_STEP}",
-            "--output_dir my-style": f"--output_dir my-style {ONE_STEP}",
         },
-        makes=("start/model.safetensors", "sft/model.safetensors", "my-style/adapter_model.safetensors"),
+        makes=("start/model.safetensors", "sft/model.safetensors"),
     ),
     "from stylevar_hf import StyleVARSFTConfig, StyleVARSFTTrainer": Preparation(names=trainer_names),
-    'pip install -e ".[train,teach]"': Preparation(
-        changes={"--num-triplets 2000": "--num-triplets 2 --processes 1"}, makes=("taught/target/000001.png",)
+    "stylevar vq --dataset imagefolder:photos --output_dir stylevar-vq": Preparation(
+        changes={
+            "--output_dir stylevar-vq": f"--init_from stylevar-sft --output_dir stylevar-vq {ONE_STEP}",
+            "--patch_nums 1 2 3 4 6 8 10 13 16 --output_dir larger-vq": f"--patch_nums 1 2 3 4 5 "
+            f"--output_dir larger-vq {ONE_STEP}",
+        },
+        makes=("stylevar-vq/model.safetensors", "larger-vq/model.safetensors"),
     ),
+    # Reinforcement
+    "README.md: from stylevar_hf import StyleVARGRPOConfig, StyleVARGRPOTrainer": Preparation(names=trainer_names),
     'pip install -e ".[rl]"': Preparation(
         without=("stylevar-grpo",),
         changes={
             "stylevar download-dreamsim --cache-dir dreamsim": "stylevar download-dreamsim --help",  # no network
             "--reward_funcs dreamsim:cache_dir=dreamsim": "--reward_funcs ssim",
             "accelerate launch": "accelerate launch --cpu --num_processes 1",
-            "--output_dir stylevar-grpo": f"--output_dir stylevar-grpo {ONE_STEP} --num_generations 2 "
-            "--per_device_train_batch_size 2 --gradient_accumulation_steps 1 --lora_r 2",
+            "--output_dir stylevar-grpo": f"--output_dir stylevar-grpo {ONE_ROLLOUT}",
         },
         makes=("stylevar-grpo/adapter_model.safetensors",),
     ),
@@ -133,14 +194,20 @@ BLOCKS = {
         changes={'DreamSimReward(cache_dir="dreamsim")': '"ssim"'},  # its weights are a download
         names=trainer_names,
     ),
-    'pip install -e ".[demo]"': Preparation(
-        changes={"stylevar demo --model stylevar-sft": "stylevar demo --help"}  # it would serve until it is stopped
+    "python examples/reward_server.py --reward texture-statistics --port 8900": Preparation(
+        not_run="tests/test_remote_reward.py trains with this server"
     ),
-    'pip install -e ".[eval]"': Preparation(
-        changes={  # AdaIN's weights are a download
-            "--style-strength -1:1:5 --weights adain=/data/adain": "--style-strength -1:1:2 --num-pairs 2 "
-            "--num-checks 1 --metrics ssim --baselines content --device cpu",
-        },
+    "docs/rewards.md: from stylevar_hf import StyleVARGRPOConfig, StyleVARGRPOTrainer": Preparation(
+        names=held_out_names
+    ),
+    # Evaluation, publishing, performance
+    'README.md: pip install -e ".[eval]"': Preparation(
+        changes={"triplets:taught -o evaluation": f"triplets:my-triplets -o evaluation {FEW_PAIRS}"},
+        makes=("evaluation/index.html",),
+    ),
+    'docs/evaluation.md: pip install -e ".[eval]"': Preparation(
+        # AdaIN's weights are a download
+        changes={"--style-strength -1:1:5 --weights adain=/data/adain": f"--style-strength -1:1:2 {FEW_PAIRS}"},
         makes=("evaluation/results.json", "evaluation/results.md", "evaluation/index.html"),
     ),
     "from stylevar_hf.evaluation.metrics import load_metric": Preparation(names=metric_names),
@@ -148,7 +215,7 @@ BLOCKS = {
     "# lists files and sizes, touches nothing": Preparation(
         changes={"--license other --private": "--license other --dry-run", "--merged": "--merged --dry-run"}  # no Hub
     ),
-    'pipe = StyleVARPipeline.from_pretrained("me/my-style")  # an adapter': Preparation(
+    "docs/publishing.md: from stylevar_hf import StyleVARPipeline": Preparation(
         changes={  # no Hub: the same from folders
             '"me/my-style", subfolder': '"my-style-with-merged", subfolder',
             '"me/my-style"': '"my-style"',
@@ -191,6 +258,12 @@ def blocks_of(document: str) -> list[Block]:
 
 
 ALL_BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document)]
+_BASH = {block.text: block for block in reversed(ALL_BLOCKS) if block.language == "bash"}  # the first of equal ones
+RUN_BLOCKS = [block for block in ALL_BLOCKS if block.language in RUN and _BASH.get(block.text, block) is block]
+
+
+def preparation_of(block: Block) -> Preparation:
+    return next((BLOCKS[key] for key in block.keys if key in BLOCKS), Preparation())
 
 
 def make_triplets(count: int = 8) -> datasets.Dataset:
@@ -213,11 +286,12 @@ def write_pictures(folder: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         PIL.Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)).save(path)
 
-    for name in ("photo.jpg", "painting.jpg", "a.jpg", "b.jpg", "c.jpg", "content.jpg", "style.jpg"):
-        write(name)
-    write("photos/one.jpg")
-    write("photos/two.jpg")
-    write("paintings/one.jpg")
+    for name in ("photo", "painting", "a", "b", "c", "content", "style", "sea", "fire"):
+        write(f"{name}.jpg")
+    for name in ("photos/one", "photos/two", "photographs/one", "photographs/two", "paintings/one"):
+        write(f"{name}.jpg")
+    frames = [PIL.Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)) for _ in range(2)]
+    frames[0].save(folder / "clip.gif", save_all=True, append_images=frames[1:], duration=40)
     write("data/omnistyle/style/oil.png")
     write("data/omnistyle/style/ink.png")
     for k in range(8):
@@ -365,16 +439,16 @@ def run_python(text: str, block: Block, names: dict) -> None:
 
 def explained(block: Block) -> str:
     return (
-        f"{block} failed. Mend it; or, if it needs files, names or other arguments to run on a bare machine, say so "
+        f"{block} failed. Fix it; or, if it needs files, names or other arguments to run on a bare machine, say so "
         f"in tests/test_readme.py: BLOCKS[{block.first_line!r}] = Preparation(...)."
     )
 
 
 class TestDocuments:
-    @pytest.mark.parametrize("block", [block for block in ALL_BLOCKS if block.language in RUN], ids=str)
+    @pytest.mark.parametrize("block", RUN_BLOCKS, ids=str)
     @pytest.mark.slow
     def test_block_runs(self, block, sandbox, names_so_far):
-        preparation = BLOCKS.get(block.first_line, Preparation())
+        preparation = preparation_of(block)
         if preparation.not_run:
             pytest.skip(f"{block}: {preparation.not_run}")
         text = prepared(block, preparation, sandbox)
@@ -388,12 +462,16 @@ class TestDocuments:
             assert (sandbox / name).exists(), f"{block} did not make {name}"
 
     def test_every_block_says_what_it_is(self):
-        unknown = {str(block): block.language for block in ALL_BLOCKS if block.language not in RUN | SHOWN}
+        unknown = {
+            str(block): block.language
+            for block in ALL_BLOCKS
+            if block.language not in RUN | SHOWN and not block.language.startswith("{")  # a directive of the manual
+        }
         assert not unknown, f"blocks in these languages are neither run nor known: {unknown}"
 
     def test_every_preparation_is_needed(self):
-        first_lines = {block.first_line for block in ALL_BLOCKS if block.language in RUN}
-        assert not BLOCKS.keys() - first_lines, "no block starts with these lines any more: remove them from `BLOCKS`"
+        used = {key for block in ALL_BLOCKS if block.language in RUN for key in block.keys}
+        assert not BLOCKS.keys() - used, "no block starts with these lines any more: remove them from `BLOCKS`"
 
 
 class TestMachinery:
