@@ -27,14 +27,12 @@ version = release = stylevar_hf.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
-nitpicky = False
 default_role = "code"  # docstrings are Markdown: `name` is code
 myst_enable_extensions = ["dollarmath", "html_image"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
 autodoc_typehints = "none"  # the docstrings say it
-autodoc_default_options = {"show-inheritance": False}
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
@@ -70,7 +68,8 @@ def markdown_docstring(app: Sphinx, what: str, name: str, obj: object, options: 
                 in_table = False
             if re.match(r"([-*]|\d\.) ", text) and result and result[-1].strip() and not _is_item(result[-1], indent):
                 result.append("")
-            result.append(re.sub(r"\[`~?(?:[\w.]*\.)?(\w+)`\]", r"`\1`", line))
+            line = re.sub(r"\[`~?(?:[\w.]*\.)?(\w+)`\]", r"`\1`", line)
+            result.append(re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", line))
     lines[:] = result
 
 
@@ -95,6 +94,11 @@ def _is_item(line: str, indent: str) -> bool:
     return bool(re.match(rf"{indent}([-*]|\d\.|  ) ?", line))
 
 
+def short_signature(app, what, name, obj, options, signature, returns):
+    """None of the hundred arguments of a config, which the docstring and the parent's documentation list."""
+    return ("(...)", returns) if what == "class" and len(signature or "") > 400 else None
+
+
 def mathml(display: bool):
     """A visitor that writes formulas as MathML, which browsers draw without a script."""
 
@@ -108,6 +112,7 @@ def mathml(display: bool):
 
 def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", markdown_docstring, priority=100)  # before napoleon
+    app.connect("autodoc-process-signature", short_signature)
     app.add_html_math_renderer("mathml", (mathml(False), None), (mathml(True), None))
     (DOCS / "images").mkdir(exist_ok=True)
     house.write(DOCS / "images" / "house.svg")

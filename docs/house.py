@@ -106,7 +106,8 @@ def draw(at_head: dict[str, set[str]], inside: dict[str, set[str]]) -> str:
     place = {}
     for level, row in enumerate(rows):
         for number, part in enumerate(row):
-            place[part] = (WIDTH * (number + 1) / (len(row) + 1), height - ROW * (level + 0.5))
+            aside = (-1) ** level * WIDTH / 6 if len(row) == 1 else 0  # else arrows of a tower hide each other
+            place[part] = (WIDTH * (number + 1) / (len(row) + 1) + aside, height - ROW * (level + 0.5))
     arrows, boxes = [], []
     for kind, graph in (("later", inside), ("", at_head)):
         for part, used in sorted(graph.items()):
