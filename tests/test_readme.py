@@ -111,6 +111,9 @@ BLOCKS = {
     "pip install -e .": Preparation(makes=("out.png",)),
     'pip install -e ".[test,docs]"': Preparation(not_run="these are the tests"),
     "docs/quickstart.md: from stylevar_hf import StyleVARForConditionalGeneration": Preparation(names=pixel_values),
+    "docs/released_weights.md: from stylevar_hf import StyleVARPipeline": Preparation(
+        changes={'"Senfier-LiqiJing/StyleVAR", variant="grpo"': '"stylevar-grpo"'}  # a download
+    ),
     "stylevar convert --vq vae_ch160v4096z32.pth --model StyleVAR_SFT.pth --output stylevar-sft": Preparation(
         without=("stylevar-sft",),
         changes={"--output stylevar-sft": f"--output stylevar-sft {LADDER}"},
