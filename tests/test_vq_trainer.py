@@ -338,6 +338,15 @@ class TestAdaptiveWeight:
 
 
 class TestCodebookCare:
+    def test_frozen_codes_stay_while_the_decoder_learns(self, tmp_path):
+        model, images = make_model(), torch.rand(3, 3, 16, 16) * 2 - 1
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        codes = model.encode(images).codes
+        train(tmp_path, model=model, freeze_codes=True, dead_code_revival_steps=1)
+        assert torch.equal(model.encode(images).codes, codes)
+        changed = {name.split(".")[0] for name, value in model.state_dict().items() if not value.equal(before[name])}
+        assert changed == {"decoder", "post_quant_conv"}
+
     def test_fill_codebook_takes_vectors_of_the_batch(self):
         model = make_model()
         latents = torch.randn(8, 4, 4, 4)

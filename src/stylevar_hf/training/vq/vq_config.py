@@ -54,6 +54,9 @@ class StyleVARVQTrainerConfig(TrainingArguments):
             Channels of the discriminator's first layer.
         discriminator_learning_rate (`float`, *optional*):
             Constant learning rate of the discriminator. Defaults to `learning_rate`.
+        freeze_codes (`bool`, *optional*, defaults to `False`):
+            Train the decoder alone: encoder and codebook stay as they are, so that every image keeps its codes, and
+            token caches and transformers that were made with them stay valid.
         codebook_init_from_data (`bool`, *optional*, defaults to `True`):
             Fill the codebook with what the first batch leaves over at each scale. Without `quantizer_warmup_steps`,
             not done for a model that came from `from_pretrained`.
@@ -105,6 +108,7 @@ class StyleVARVQTrainerConfig(TrainingArguments):
     discriminator_learning_rate: float | None = field(
         default=None, metadata={"help": "Learning rate of the discriminator; default: `learning_rate`."}
     )
+    freeze_codes: bool = field(default=False, metadata={"help": "Train the decoder alone; no code changes."})
     codebook_init_from_data: bool = field(default=True, metadata={"help": "Fill the codebook from the first batch."})
     dead_code_revival_steps: int = field(default=200, metadata={"help": "Revive unused codes so often; 0: never."})
     quantizer_warmup_steps: int = field(default=0, metadata={"help": "Steps without the quantiser."})
@@ -134,6 +138,9 @@ class StyleVARVQTrainerConfig(TrainingArguments):
         ):
             if not getattr(self, name) >= 0:
                 raise invalid(name, "0 or more", getattr(self, name), "0 switches it off.")
+        if self.freeze_codes and self.quantizer_warmup_steps > 0:
+            fix = "Frozen codes are learned already."
+            raise invalid("quantizer_warmup_steps", "0 with `freeze_codes`", self.quantizer_warmup_steps, fix)
         if not 0 <= self.ema_decay < 1:
             raise invalid("ema_decay", "in [0, 1)", self.ema_decay, "0 switches it off; 0.999 is usual.")
         if not 0 < self.random_crop_scale <= 1:

@@ -128,6 +128,9 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
                 seed=seed,
                 random_crop_max_scale=args.random_crop_max_scale,
             )
+        if args.freeze_codes:
+            for part in (model.encoder, model.quant_conv, model.quantizer):
+                part.requires_grad_(False)
         if args.channels_last:
             model = model.to(memory_format=torch.channels_last)
         super().__init__(
@@ -283,7 +286,7 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         """Before the first batch of a step: fill the codebook once, revive every `dead_code_revival_steps`."""
         step, every = self.state.global_step, self.args.dead_code_revival_steps
         start = self.args.quantizer_warmup_steps
-        if step == self._cared_for_step:
+        if self.args.freeze_codes or step == self._cared_for_step:
             return
         self._cared_for_step = step
         model, generator = self.tokenizer_model, step_generator(self.args.seed, step)
