@@ -85,6 +85,8 @@ class StyleVARSFTConfig(TrainingArguments):
         early_stopping_patience (`int`, *optional*, defaults to 0):
             Stop after so many evaluations without a lower loss and go back to the best checkpoint; 0: never. Needs
             the same `eval_strategy` and `save_strategy`, such as `epoch`.
+        max_seconds (`float`, *optional*):
+            Stop after the step during which so much time has passed since the run began, and save.
         num_sample_images (`int`, *optional*, defaults to 4):
             How many validation pairs are stylised at each evaluation and at the end, to
             `output_dir/samples/step-N.png`: content, style, target, output. Without a validation set, pairs of
@@ -152,6 +154,7 @@ class StyleVARSFTConfig(TrainingArguments):
     skip_broken: bool = field(default=False, metadata={"help": "Leave out and log rows with a broken image."})
     ema_decay: float = field(default=0.0, metadata={"help": "Decay of the averaged weights; 0: off."})
     early_stopping_patience: int = field(default=0, metadata={"help": "Evaluations without progress; 0: off."})
+    max_seconds: float | None = field(default=None, metadata={"help": "Stop and save after so much time."})
     num_sample_images: int = field(default=4, metadata={"help": "Pairs stylised at each evaluation; 0: off."})
     sample_seed: int = field(default=0, metadata={"help": "Seed of the samples."})
 

@@ -41,6 +41,7 @@ from ..common.log_lines import use_log_lines
 from ..common.lora import add_adapter, core_model
 from ..common.model_card import check_publishing
 from ..common.stream_passes import StreamPassesMixin
+from ..common.time_limit import TimeLimitCallback
 from .checks import BATCH_NORMS, check_batch_norm, check_training_data
 from .sft_config import StyleVARSFTConfig
 
@@ -402,6 +403,8 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
             self.add_callback(self._ema)
         if args.early_stopping_patience > 0:
             self.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
+        if args.max_seconds is not None:
+            self.add_callback(TimeLimitCallback(args.max_seconds))
         with_epochs = [part for part in (self.data_collator, self.train_dataset) if hasattr(part, "set_epoch")]
         self.add_callback(EpochCallback(*with_epochs))
 

@@ -70,6 +70,8 @@ class StyleVARVQTrainerConfig(TrainingArguments):
             Decay of the moving average of the weights, in [0, 1). 0 switches it off.
         channels_last (`bool`, *optional*, defaults to `False`):
             Train with the channels-last memory format.
+        max_seconds (`float`, *optional*):
+            Stop after the step during which so much time has passed since the run began, and save.
         num_sample_images (`int`, *optional*, defaults to 6):
             How many validation images are drawn at each evaluation, to `output_dir/samples/step_N.png`.
         metrics_per_scale (`bool`, *optional*, defaults to `True`):
@@ -114,6 +116,7 @@ class StyleVARVQTrainerConfig(TrainingArguments):
     quantizer_warmup_steps: int = field(default=0, metadata={"help": "Steps without the quantiser."})
     ema_decay: float = field(default=0.0, metadata={"help": "Decay of the averaged weights; 0: off."})
     channels_last: bool = field(default=False, metadata={"help": "Channels-last memory format."})
+    max_seconds: float | None = field(default=None, metadata={"help": "Stop and save after so much time."})
     num_sample_images: int = field(default=6, metadata={"help": "Validation images drawn at each evaluation."})
     metrics_per_scale: bool = field(default=True, metadata={"help": "PSNR and SSIM after each scale."})
 

@@ -31,6 +31,7 @@ from ..common.initialization import load_tokenizer
 from ..common.log_lines import use_log_lines
 from ..common.pictures import draw_grid, report_picture
 from ..common.stream_passes import StreamPassesMixin
+from ..common.time_limit import TimeLimitCallback
 from .codebook import bypass_quantizer, count_codes, draw_poorly_coded, fill_codebook, replace_codes, step_generator
 from .data import VQImageCollator, as_image_samples, find_image_columns
 from .losses import (
@@ -153,6 +154,8 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         if args.ema_decay > 0:
             self.ema = EMACallback(args.ema_decay)
             self.add_callback(self.ema)
+        if args.max_seconds is not None:
+            self.add_callback(TimeLimitCallback(args.max_seconds))
         if train_dataset is not None:
             self.add_callback(EpochCallback(train_dataset))
         if self.perceptual_loss is not None:
