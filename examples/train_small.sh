@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Train stylevar-small, the checkpoint inside the package: 256x256 pixels, from a folder of photographs and one of works
+# of art. A teacher paints the targets; tokenizer, transformer and adapter are trained in turn.
+#
+#     VGG="vgg19_16x.safetensors" bash examples/train_small.sh CONTENTS STYLES [OUTPUT_DIR]
+#
+# Stop it whenever you like and start it again with the same folder: finished parts are kept, the part that was stopped
+# goes on from its last checkpoint. The environment may set
+#     VGG              files of VGG-19 weights for the perceptual loss, separated by spaces (without: LPIPS)
+#     DEVICE           cpu or cuda (default: cuda if there is one)
+#     PRECISION        --bf16 where the hardware multiplies it fast, else nothing
+#     NUM_TRIPLETS     6000
+#     STEPS_PERCENT    100: scales every number of steps, for a trial
+#     VQ_SECONDS, SFT_SECONDS, DECODER_SECONDS, GRPO_SECONDS
+#                      end a part after so much time instead of after its steps, where a machine is lent for minutes
+# On two CPU cores the whole takes about a day; on an H100, ten minutes are planned (docs/performance.md).
+set -euo pipefail
+
+contents=${1:?"CONTENTS, a folder of photographs, is missing. Usage: train_small.sh CONTENTS STYLES [OUTPUT_DIR]"}
+styles=${2:?"STYLES, a folder of works of art, is missing. Usage: train_small.sh CONTENTS STYLES [OUTPUT_DIR]"}
+output=${3:-stylevar-small-training}
+examples=$(cd "$(dirname "$0")" && pwd)
+seed=${SEED:-0}
+percent=${STEPS_PERCENT:-100}
+triplets=${NUM_TRIPLETS:-6000}
+device=${DEVICE:-$(python -c 'import torch; print("cuda" if torch.cuda.is_available() else "cpu")')}
+precision=${PRECISION-$(DEVICE=$device python -c 'import os, torch
+from stylevar_hf.pipeline_stylevar import has_fast_products as fast
+print("--bf16" if fast(torch.bfloat16, torch.device(os.environ["DEVICE"])) else "")')}
+
+# A GPU takes larger batches, at a rate of learning that grows with their square root.
+if [ "$device" = cuda ]; then
+    batch_128=64 batch_256=32 rate=2.5 workers=12 place=""
+else
+    batch_128=8 batch_256=4 rate=1 workers=0 place="--use_cpu"
+fi
+
+steps() { echo $(($1 * percent / 100 > 0 ? $1 * percent / 100 : 1)); }
+times() { python -c "print($1 * $2)"; }
+limit() { if [ -n "${1:-}" ]; then echo "--max_seconds $1"; fi; }
+finished() { [ -e "$output/$1/model.safetensors" ]; }
+
+perceptual="--perceptual_weight 0.25"
+[ -z "${VGG:-}" ] || perceptual="$perceptual --perceptual_weights $VGG"
+
+vq() { # name, then flags
+    local name=$1 && shift
+    finished "$name" || python "$examples/train_vq.py" --output_dir "$output/$name" --seed "$seed" $precision $place \
+        --dataset "triplets:$output/taught" --num_eval_rows 96 --check_data false --channels_last --weight_decay 0 \
+        --ema_decay 0.998 --reconstruction_loss l1 $perceptual --metrics_per_scale false --eval_strategy steps \
+        --eval_steps 500 --save_steps 250 --save_total_limit 2 --logging_steps 50 --dataloader_num_workers $workers \
+        --resume_from_checkpoint last "$@"
+}
+
+sft() { # name, then flags
+    local name=$1 && shift
+    finished "$name" || python "$examples/train_sft.py" --output_dir "$output/$name" --seed "$seed" $precision $place \
+        --dataset "$output/taught" --check_data false --max_eval_samples 64 --encoder_batch_norm train \
+        --gradient_accumulation_steps 1 --ema_decay 0.998 --max_grad_norm 2 --weight_decay 0.03 --alpha_jitter 0.05 \
+        --strength_anchor_rate 0.1 --lr_scheduler_type constant_with_warmup --learning_rate_drop_at 0.9 \
+        --warmup_steps 100 --eval_strategy steps --eval_steps 500 --save_strategy steps --save_steps 250 \
+        --save_total_limit 2 --logging_steps 25 --dataloader_num_workers $workers --resume_from_checkpoint auto "$@"
+}
+
+# 1. Triplets. What is made already stays.
+stylevar data make "$contents" "$styles" -o "$output/taught" --teacher magenta --num-triplets "$triplets" --seed "$seed"
+
+# 2. The tokenizer: a plain autoencoder on windows of 128 pixels, then with its codebook. Four pixels in each direction
+# are one position of its finest layer. Its weights fit any ladder.
+vq vq-128 --patch_nums 1 2 4 8 16 --base_channels 128 --channel_multipliers 1 2 --num_res_blocks 1 \
+    --pixel_patch_size 4 --norm_num_groups 16 --codebook_size 4096 --latent_channels 16 --num_shared_phi 2 \
+    --random_crop_scale 0.5 --random_crop_max_scale 0.75 --dead_code_revival_steps 100 \
+    --quantizer_warmup_steps "$(steps 400)" --per_device_train_batch_size $batch_128 \
+    --learning_rate "$(times 6e-4 $rate)" --max_steps "$(steps 2200)" $(limit "${VQ_SECONDS:-}")
+
+# 3. The transformer: on windows of 128 pixels, then on whole pictures, whose codes are computed once. No code changes
+# from here on.
+sft sft-128 --from_scratch --vq_model "$output/vq-128" --hidden_size 384 --num_hidden_layers 6 \
+    --num_attention_heads 12 --encoder_hidden_sizes 24 48 96 192 --encoder_depths 1 1 1 1 \
+    --blend_alphas 0.1 0.2 0.3 0.35 0.4 --drop_path_rate 0 --augmentation --rotation_degrees 0 --brightness 0 \
+    --pair_crop_scale 0.25 0.6 --style_crop_scale 0.5 1.0 --flip --per_device_train_batch_size $batch_128 \
+    --learning_rate "$(times 1e-3 $rate)" --max_steps "$(steps 20000)" $(limit "${SFT_SECONDS:-}")
+sft sft-256 --model_name_or_path "$output/sft-128" --vq_model "$output/vq-128" --patch_nums 1 2 4 8 16 32 \
+    --augmentation --rotation_degrees 0 --brightness 0 --pair_crop_scale 0.7 1.0 --style_crop_scale 0.8 1.0 --flip \
+    --per_device_train_batch_size $batch_256 --learning_rate "$(times 5e-4 $rate)" --max_steps "$(steps 12000)" \
+    $(limit "${SFT_SECONDS:-}")
+
+# 4. The decoder learns on, against a discriminator, from the same codes.
+vq vq-256 --init_from "$output/vq-128" --patch_nums 1 2 4 8 16 32 --freeze_codes --random_crop_scale 0.9 \
+    --adversarial_weight 0.5 --adversarial_start_step "$(steps 300)" --per_device_train_batch_size $((batch_256 / 2)) \
+    --learning_rate "$(times 2e-4 $rate)" --max_steps "$(steps 3000)" $(limit "${DECODER_SECONDS:-}")
+
+# A model with the trained decoder, and with the adapter of one merged, as it ships: stored in 16 bits and loaded in 32
+# unless another precision is asked for, since not every processor multiplies bfloat16 fast.
+ship() { # model, where to, tokenizer, adapter
+    python "$examples/ship_checkpoint.py" "$@"
+}
+finished stylevar-small-sft || ship "$output/sft-256" "$output/stylevar-small-sft" --vq-model "$output/vq-256"
