@@ -19,7 +19,6 @@ set -euo pipefail
 contents=${1:?"CONTENTS, a folder of photographs, is missing. Usage: train_small.sh CONTENTS STYLES [OUTPUT_DIR]"}
 styles=${2:?"STYLES, a folder of works of art, is missing. Usage: train_small.sh CONTENTS STYLES [OUTPUT_DIR]"}
 output=${3:-stylevar-small-training}
-examples=$(cd "$(dirname "$0")" && pwd)
 seed=${SEED:-0}
 percent=${STEPS_PERCENT:-100}
 triplets=${NUM_TRIPLETS:-6000}
@@ -45,7 +44,7 @@ perceptual="--perceptual_weight 0.25"
 
 vq() { # name, then flags
     local name=$1 && shift
-    finished "$name" || python "$examples/train_vq.py" --output_dir "$output/$name" --seed "$seed" $precision $place \
+    finished "$name" || stylevar vq --output_dir "$output/$name" --seed "$seed" $precision $place \
         --dataset "triplets:$output/taught" --num_eval_rows 96 --check_data false --channels_last --weight_decay 0 \
         --ema_decay 0.998 --reconstruction_loss l1 $perceptual --metrics_per_scale false --eval_strategy steps \
         --eval_steps 500 --save_steps 250 --save_total_limit 2 --logging_steps 50 --dataloader_num_workers $workers \
@@ -54,7 +53,7 @@ vq() { # name, then flags
 
 sft() { # name, then flags
     local name=$1 && shift
-    finished "$name" || python "$examples/train_sft.py" --output_dir "$output/$name" --seed "$seed" $precision $place \
+    finished "$name" || stylevar sft --output_dir "$output/$name" --seed "$seed" $precision $place \
         --dataset "$output/taught" --check_data false --max_eval_samples 64 --encoder_batch_norm train \
         --gradient_accumulation_steps 1 --ema_decay 0.998 --max_grad_norm 2 --weight_decay 0.03 --alpha_jitter 0.05 \
         --strength_anchor_rate 0.1 --lr_scheduler_type constant_with_warmup --learning_rate_drop_at 0.9 \
@@ -77,11 +76,11 @@ vq vq-128 --patch_nums 1 2 4 8 16 --base_channels 128 --channel_multipliers 1 2 
 # from here on.
 sft sft-128 --from_scratch --vq_model "$output/vq-128" --hidden_size 384 --num_hidden_layers 6 \
     --num_attention_heads 12 --encoder_hidden_sizes 24 48 96 192 --encoder_depths 1 1 1 1 \
-    --blend_alphas 0.1 0.2 0.3 0.35 0.4 --drop_path_rate 0 --augmentation --rotation_degrees 0 --brightness 0 \
+    --blend_alphas 0.1 0.2 0.3 0.35 0.4 --drop_path_rate 0 --augmentation true --rotation_degrees 0 --brightness 0 \
     --pair_crop_scale 0.25 0.6 --style_crop_scale 0.5 1.0 --flip --per_device_train_batch_size $batch_128 \
     --learning_rate "$(times 1e-3 $rate)" --max_steps "$(steps 20000)" $(limit "${SFT_SECONDS:-}")
 sft sft-256 --model_name_or_path "$output/sft-128" --vq_model "$output/vq-128" --patch_nums 1 2 4 8 16 32 \
-    --augmentation --rotation_degrees 0 --brightness 0 --pair_crop_scale 0.7 1.0 --style_crop_scale 0.8 1.0 --flip \
+    --augmentation true --rotation_degrees 0 --brightness 0 --pair_crop_scale 0.7 1.0 --style_crop_scale 0.8 1.0 --flip \
     --per_device_train_batch_size $batch_256 --learning_rate "$(times 5e-4 $rate)" --max_steps "$(steps 12000)" \
     $(limit "${SFT_SECONDS:-}")
 
@@ -90,9 +89,39 @@ vq vq-256 --init_from "$output/vq-128" --patch_nums 1 2 4 8 16 32 --freeze_codes
     --adversarial_weight 0.5 --adversarial_start_step "$(steps 300)" --per_device_train_batch_size $((batch_256 / 2)) \
     --learning_rate "$(times 2e-4 $rate)" --max_steps "$(steps 3000)" $(limit "${DECODER_SECONDS:-}")
 
-# A model with the trained decoder, and with the adapter of one merged, as it ships: stored in 16 bits and loaded in 32
-# unless another precision is asked for, since not every processor multiplies bfloat16 fast.
-ship() { # model, where to, tokenizer, adapter
-    python "$examples/ship_checkpoint.py" "$@"
+# A model with the trained decoder as it ships: stored in 16 bits and loaded in 32 unless another precision is asked for,
+# since not every processor multiplies bfloat16 fast.
+ship() { # model, tokenizer, where to
+    python - "$@" <<'PYTHON'
+import sys
+from pathlib import Path
+from shutil import rmtree
+
+import torch
+
+from stylevar_hf import StyleVARForConditionalGeneration, StyleVARImageProcessor
+from stylevar_hf.training import load_tokenizer
+
+source, tokenizer, destination = sys.argv[1:]
+model = StyleVARForConditionalGeneration.from_pretrained(source, dtype=torch.float32)
+weights = load_tokenizer(tokenizer).state_dict()
+codes = ("encoder.", "quant_conv.", "quantizer.")
+same = model.vq_model.state_dict()
+if any(not value.equal(same[name]) for name, value in weights.items() if name.startswith(codes)):
+    raise SystemExit(f"{tokenizer} gives other codes than those that {source} was trained with.")
+model.vq_model.load_state_dict(weights)
+model.to(torch.bfloat16)
+model.vq_model.quantizer.float()  # a rounded codebook gives other codes
+model.config.alpha_jitter = 0.0
+model.generation_config.update(do_sample=True, top_k=64, top_p=0.9, temperature=0.8)
+staged = Path(f"{destination}.partial")
+model.save_pretrained(staged)
+StyleVARImageProcessor.from_pretrained(source).save_pretrained(staged)
+config = staged / "config.json"
+config.write_text(config.read_text().replace('"dtype": "bfloat16"', '"dtype": "float32"'))
+rmtree(destination, ignore_errors=True)  # one that was not finished
+staged.rename(destination)
+PYTHON
 }
-finished stylevar-small-sft || ship "$output/sft-256" "$output/stylevar-small-sft" --vq-model "$output/vq-256"
+finished stylevar-small-sft || ship "$output/sft-256" "$output/vq-256" "$output/stylevar-small-sft"
+echo "stylevar-small is in $output/stylevar-small-sft"
