@@ -103,7 +103,7 @@ def read_pictures(
     if not files:
         raise invalid(name, "a folder with pictures", where, "Check the path.")
     unique = sorted({str(path) for path, _ in files})
-    problems = find_file_problems([(None, path) for path in unique], progress=progress)
+    problems, _ = find_file_problems([(None, path) for path in unique], progress=progress)
     if problems and (not skip_broken or len(problems) == len(unique)):
         raise ValueError(
             f"`{name}` must hold pictures that can be decoded, but got {len(problems)} of {len(unique)} that cannot. "
