@@ -20,8 +20,8 @@ RESIZE_MODES = ("stretch", "center_crop", "pad")
 OUTPUT_TYPES = ("pil", "np", "pt")
 
 
-def _invalid(name: str, rule: str, value: str, mend: str) -> ValueError:
-    return ValueError(f"`{name}` must be {rule}, but got {value}. {mend}")
+def _invalid(name: str, rule: str, value: str, hint: str) -> ValueError:
+    return ValueError(f"`{name}` must be {rule}, but got {value}. {hint}")
 
 
 def fitted_size(height: int, width: int, target: tuple[int, int], resize_mode: str) -> tuple[int, int]:
@@ -46,18 +46,18 @@ def _check_postprocess_arguments(
         raise _invalid("output_type", f"one of {OUTPUT_TYPES}", repr(output_type), "Choose one.")
     is_tensor = isinstance(pixel_values, torch.Tensor)
     if not is_tensor or not pixel_values.is_floating_point():
-        mend = "Pass what `generate` or `decode` return."
+        hint = "Pass what `generate` or `decode` return."
         found = f"a tensor of {pixel_values.dtype}" if is_tensor else type(pixel_values).__name__
-        raise _invalid("pixel_values", "a floating-point tensor", found, mend)
+        raise _invalid("pixel_values", "a floating-point tensor", found, hint)
     if pixel_values.ndim != 4 or pixel_values.shape[1] != 3:
-        mend = "Pass what `generate` or `decode` return."
-        raise _invalid("pixel_values", "of shape (batch, 3, height, width)", f"{tuple(pixel_values.shape)}", mend)
+        hint = "Pass what `generate` or `decode` return."
+        raise _invalid("pixel_values", "of shape (batch, 3, height, width)", f"{tuple(pixel_values.shape)}", hint)
     if not torch.isfinite(pixel_values).all():
-        mend = "The model overflowed: try dtype=torch.bfloat16 or torch.float32."
-        raise _invalid("pixel_values", "free of NaN and infinity", "values that are not finite", mend)
+        hint = "The model overflowed: try dtype=torch.bfloat16 or torch.float32."
+        raise _invalid("pixel_values", "free of NaN and infinity", "values that are not finite", hint)
     if target_sizes is not None and len(target_sizes) != len(pixel_values):
-        mend = "Give (height, width) of each content."
-        raise _invalid("target_sizes", f"one size per image ({len(pixel_values)})", f"{len(target_sizes)}", mend)
+        hint = "Give (height, width) of each content."
+        raise _invalid("target_sizes", f"one size per image ({len(pixel_values)})", f"{len(target_sizes)}", hint)
     for size in target_sizes or ():
         check_size("target_sizes", size)
     if output_size is not None:
@@ -152,8 +152,8 @@ class StyleVARImageProcessor(PilBackend):
         kwargs = super()._standardize_kwargs(**kwargs)
         size = kwargs["size"]
         if not (size.height and size.width and size.height > 0 and size.width > 0):
-            mend = "The released models read {'height': 256, 'width': 256}."
-            raise _invalid("size", "a positive height and width", f"{dict(size)}", mend)
+            hint = "The released models read {'height': 256, 'width': 256}."
+            raise _invalid("size", "a positive height and width", f"{dict(size)}", hint)
         if kwargs["resize_mode"] not in RESIZE_MODES:
             raise _invalid("resize_mode", f"one of {RESIZE_MODES}", repr(kwargs["resize_mode"]), "Choose one.")
         if kwargs["max_image_pixels"] <= 0:
@@ -161,8 +161,8 @@ class StyleVARImageProcessor(PilBackend):
         if not kwargs["do_convert_rgb"]:
             raise _invalid("do_convert_rgb", "True", "False", "StyleVAR reads RGB only.")
         if kwargs["do_normalize"] and not kwargs["do_rescale"]:
-            mend = "Leave it on: floats in [0, 1] are recognised without it."
-            raise _invalid("do_rescale", "True when `do_normalize` is", "False", mend)
+            hint = "Leave it on: floats in [0, 1] are recognised without it."
+            raise _invalid("do_rescale", "True when `do_normalize` is", "False", hint)
         for name, mode in (("do_center_crop", "center_crop"), ("do_pad", "pad")):
             if kwargs.get(name):
                 raise _invalid(name, "unset", "True", f'Use `resize_mode="{mode}"`.')

@@ -70,8 +70,8 @@ class UnusableImageError(ValueError):
         self.size = size
 
 
-def _invalid(name: str, rule: str, value: str, mend: str, kind: str = "values") -> UnusableImageError:
-    return UnusableImageError(f"`{name}` must be {rule}, but got {value}. {mend}", kind)
+def _invalid(name: str, rule: str, value: str, hint: str, kind: str = "values") -> UnusableImageError:
+    return UnusableImageError(f"`{name}` must be {rule}, but got {value}. {hint}", kind)
 
 
 def load_image(
@@ -150,8 +150,8 @@ def read_source(source: str, name: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        mend = f"Check its permissions ({error})."
-        raise _invalid(name, "a readable file", repr(source), mend, "unreadable") from error
+        hint = f"Check its permissions ({error})."
+        raise _invalid(name, "a readable file", repr(source), hint, "unreadable") from error
 
 
 def _download(url: str, name: str) -> bytes:
@@ -183,8 +183,8 @@ def _download(url: str, name: str) -> bytes:
         stopped.set()
         failure.append(OSError(f"no end after {URL_TIMEOUT_SECONDS:g} s"))
     if failure:
-        mend = f"Check the address and the network ({' '.join(str(failure[0]).split()) or type(failure[0]).__name__})."
-        raise _invalid(name, f"a URL that can be downloaded, at most {limits}", repr(url), mend, "missing") from (
+        hint = f"Check the address and the network ({' '.join(str(failure[0]).split()) or type(failure[0]).__name__})."
+        raise _invalid(name, f"a URL that can be downloaded, at most {limits}", repr(url), hint, "missing") from (
             failure[0]
         )
     return b"".join(received)
@@ -279,8 +279,8 @@ def _open_bytes(
             found = f"{shown}, which Pillow cannot read"
             raise _invalid(name, "an image file", found, "Save it as PNG.", "no image") from error
         except PIL.Image.DecompressionBombError as error:
-            mend = f"Shrink the file first; Pillow refuses it ({error})."
-            raise _invalid(name, f"an image of at most {max_image_pixels} pixels", shown, mend, "size") from error
+            hint = f"Shrink the file first; Pillow refuses it ({error})."
+            raise _invalid(name, f"an image of at most {max_image_pixels} pixels", shown, hint, "size") from error
         except Exception as error:  # Pillow's decoders raise whatever they trip over: SyntaxError, struct.error, ...
             raise _damaged(name, shown, error) from error
         # Before the metadata, for which Pillow may decode the whole picture.
@@ -306,8 +306,8 @@ def _without_warnings() -> Iterator[None]:
 
 
 def _damaged(name: str, shown: str, error: Exception) -> UnusableImageError:
-    mend = f"It may be truncated: copy or download it again ({' '.join(str(error).split()) or type(error).__name__})."
-    return _invalid(name, "a complete image", f"{shown}, which cannot be decoded", mend, "damaged")
+    hint = f"It may be truncated: copy or download it again ({' '.join(str(error).split()) or type(error).__name__})."
+    return _invalid(name, "a complete image", f"{shown}, which cannot be decoded", hint, "damaged")
 
 
 # 3. Decoded
@@ -328,8 +328,8 @@ def decode(image: PIL.Image.Image, metadata: Metadata, name: str, shown: str) ->
     try:
         image = to_rgb(image, metadata.profile)
     except (ValueError, KeyError) as error:
-        mend = f"Convert it with another program first ({error})."
-        raise _invalid(name, "an image that Pillow can convert to RGB", shown, mend) from error
+        hint = f"Convert it with another program first ({error})."
+        raise _invalid(name, "an image that Pillow can convert to RGB", shown, hint) from error
     # Pillow has turned a TIFF file when it decoded it.
     transposition = None if metadata.format == "TIFF" else _TRANSPOSITIONS.get(metadata.orientation)
     if transposition is not None:
@@ -365,12 +365,12 @@ def _eight_bits(image: PIL.Image.Image, metadata: Metadata, name: str, shown: st
 def check_pixels(height: int, width: int, name: str, max_image_pixels: int) -> None:
     """Raises `ValueError` unless so many pixels may be decoded."""
     if height * width == 0:
-        mend = "Check how it was made."
-        raise _invalid(name, "a non-empty image", f"height {height} and width {width}", mend, "size")
+        hint = "Check how it was made."
+        raise _invalid(name, "a non-empty image", f"height {height} and width {width}", hint, "size")
     if height * width > max_image_pixels:
-        mend = "Shrink it first, or raise `max_image_pixels` if you trust it."
+        hint = "Shrink it first, or raise `max_image_pixels` if you trust it."
         value = f"{height} x {width} = {height * width}"
-        error = _invalid(name, f"an image of at most {max_image_pixels} pixels", value, mend, "size")
+        error = _invalid(name, f"an image of at most {max_image_pixels} pixels", value, hint, "size")
         error.size = (width, height)
         raise error
 
@@ -403,8 +403,8 @@ def _image_from_array(
             source = np.moveaxis(source, 0, -1)
     if source.ndim not in (2, 3) or (source.ndim == 3 and order is None):
         rule = "of shape (height, width) or with 1, 3 or 4 channels first or last"
-        mend = "Pass one image per list entry, in RGB or grey."
-        raise _invalid(name, rule, f"shape {tuple(source.shape)}", mend)
+        hint = "Pass one image per list entry, in RGB or grey."
+        raise _invalid(name, rule, f"shape {tuple(source.shape)}", hint)
     check_pixels(*source.shape[:2], name, max_image_pixels)
     values = to_uint8(source, name)
     values = values[..., 0] if values.ndim == 3 and values.shape[-1] == 1 else values
@@ -426,8 +426,8 @@ def to_uint8(values: np.ndarray, name: str) -> np.ndarray:
     low, high = values.min(), values.max()
     limit, tolerance = (1, 1e-3) if kind == "f" else (255, 0)  # arithmetic on floats leaves some outside by rounding
     if low < -tolerance or high > limit + tolerance:
-        mend = "Floats go from 0 to 1 (map [-1, 1] by `x / 2 + 0.5`), integers from 0 to 255."
-        raise _invalid(name, f"in [0, {limit}] for dtype {values.dtype}", f"values in [{low}, {high}]", mend)
+        hint = "Floats go from 0 to 1 (map [-1, 1] by `x / 2 + 0.5`), integers from 0 to 255."
+        raise _invalid(name, f"in [0, {limit}] for dtype {values.dtype}", f"values in [{low}, {high}]", hint)
     if kind != "f":
         return values.astype(np.uint8)
     return np.floor(values.astype(np.float64).clip(0, 1) * 255 + 0.5).astype(np.uint8)

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 MAX_LISTED = 20
 
 
-def invalid(name: str, rule: str, value: object, mend: str) -> ValueError:
+def invalid(name: str, rule: str, value: object, hint: str) -> ValueError:
     """The error for an argument that breaks its rule."""
-    return ValueError(f"`{name}` must be {rule}, but got {value}. {mend}")
+    return ValueError(f"`{name}` must be {rule}, but got {value}. {hint}")
 
 
 class WeightsUnavailable(FileNotFoundError):

@@ -84,10 +84,10 @@ def find_sources(name: str, location: str, recursive: bool) -> list[Source]:
         if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
     )
     if not files:
-        mend = "Name another one." if recursive else "Name another one, or add --recursive for its subfolders."
+        hint = "Name another one." if recursive else "Name another one, or add --recursive for its subfolders."
         raise ValueError(
             f"`{name}` must be an image or a folder of images ({', '.join(IMAGE_SUFFIXES)}), but got the "
-            f"folder {location!r} without any. {mend}"
+            f"folder {location!r} without any. {hint}"
         )
     labels = [PurePosixPath(path.relative_to(folder).as_posix()) for path in files]
     stems = Counter(str(label.with_suffix("")).lower() for label in labels)

@@ -101,8 +101,8 @@ def local_file(argument: str, place: str | os.PathLike) -> Path:
         tokenizer, models = _sort(names)
         found = [tokenizer] if argument == "vq_path" and tokenizer else models if argument != "vq_path" else []
         if len(found) != 1:
-            mend = f"Name one: hf://{text}/FILE."
-            raise invalid(argument, "a repository with one such file", f"{text} with {found or names}", mend)
+            hint = f"Name one: hf://{text}/FILE."
+            raise invalid(argument, "a repository with one such file", f"{text} with {found or names}", hint)
         return Path(hf_hub_download(text, found[0], revision=info.sha))
     return Path(text).expanduser()
 

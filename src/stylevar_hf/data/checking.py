@@ -146,7 +146,7 @@ def check_dataset(
     if not skip_broken:
         raise ValueError(
             f"`dataset` must hold images that can be decoded, but got {len(problems)} that cannot, in {len(rows)} "
-            f"rows. Mend them, or leave these rows out with `skip_broken`:\n{listed(problems)}"
+            f"rows. Fix them, or leave these rows out with `skip_broken`:\n{listed(problems)}"
         )
     # The log names every row: what a run has not seen must be known afterwards.
     logger.warning("Left out %d rows with unusable images:\n%s", len(rows), listed(problems, limit=len(problems)))
@@ -155,7 +155,7 @@ def check_dataset(
     if len(rows) == len(getattr(dataset, "rows", dataset)):
         raise ValueError(
             f"`dataset` must hold a row that can be used, but got {len(rows)} rows with an image that cannot be "
-            f"decoded. Mend them:\n{listed(problems)}"
+            f"decoded. Fix them:\n{listed(problems)}"
         )
     if hasattr(dataset, "without_rows"):
         return dataset.without_rows(rows)

@@ -264,8 +264,8 @@ def _aligned(parts: Sequence) -> list:
     columns = [list(part.column_names or part.features or ()) for part in parts]
     if any("target" in one for one in columns) and not all("target" in one for one in columns):
         without = [index for index, one in enumerate(columns) if "target" not in one]
-        mend = "Remove the column from the others, or leave these out."
-        raise invalid("parts", "all with a target or all without", f"no target in parts {without}", mend)
+        hint = "Remove the column from the others, or leave these out."
+        raise invalid("parts", "all with a target or all without", f"no target in parts {without}", hint)
     common = [column for column in columns[0] if all(column in one for one in columns)]
     if missing := {"content", "style"} - set(common):
         raise invalid("parts", "datasets with content and style", f"no {sorted(missing)} in some", "Rename columns.")
@@ -284,8 +284,8 @@ def _image_columns(part, columns: Sequence[str]):
 def _probabilities(weights: Sequence[float], count: int) -> list[float]:
     weights = [float(weight) for weight in weights]
     if len(weights) != count or not all(weight >= 0 for weight in weights) or not 0 < sum(weights) < float("inf"):
-        mend = "They need not sum to 1."
-        raise invalid("weights", f"{count} numbers (one per part), not negative, not all zero", weights, mend)
+        hint = "They need not sum to 1."
+        raise invalid("weights", f"{count} numbers (one per part), not negative, not all zero", weights, hint)
     return [weight / sum(weights) for weight in weights]
 
 

@@ -58,9 +58,9 @@ def decode_images(row: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]
             decoded[column] = read_stored(image)
         except Exception as error:  # Pillow's decoders raise whatever they trip over
             name = image.get("path") or f"content_id {row.get('content_id')}"
-            mend = "Rows of a stream are not checked beforehand: mend it, or leave the row out with `filter`."
+            hint = "Rows of a stream are not checked beforehand: hint it, or leave the row out with `filter`."
             value = f"{name}, which cannot be decoded ({' '.join(str(error).split())})"
-            raise invalid(column, "an image in each row of a stream", value, mend) from error
+            raise invalid(column, "an image in each row of a stream", value, hint) from error
     return decoded
 
 

@@ -124,8 +124,8 @@ def open_source(
     try:
         return datasets.load_dataset(place, streaming=streaming, **load_kwargs)
     except (FileNotFoundError, ConnectionError, datasets.exceptions.DatasetNotFoundError) as error:
-        mend = f"Check its spelling and the network ({' '.join(str(error).split())})."
-        raise invalid("source", "a folder or a dataset of the Hub", repr(str(source)), mend) from error
+        hint = f"Check its spelling and the network ({' '.join(str(error).split())})."
+        raise invalid("source", "a folder or a dataset of the Hub", repr(str(source)), hint) from error
 
 
 def _without_pattern(path: Path) -> Path:
@@ -202,7 +202,7 @@ def _with_content_id(dataset, skip_broken: bool):
     if not skip_broken or len(broken) == len(ids):
         raise ValueError(
             f"`source` must hold contents that can be downloaded, but got {len(broken)} of {len(ids)} that cannot. "
-            f"Leave their rows out with `skip_broken`, or mend them:\n{listed(broken.values())}"
+            f"Leave their rows out with `skip_broken`, or hint them:\n{listed(broken.values())}"
         )
     logger.warning("Left out %d rows whose content cannot be downloaded:\n%s", len(broken), "\n".join(broken.values()))
     return dataset.select([number for number in range(len(ids)) if number not in broken])

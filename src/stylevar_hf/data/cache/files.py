@@ -32,13 +32,13 @@ def check_images(dataset: Any, needed: Sequence[str], columns: Iterable[str]) ->
     those of `columns` that it has are images.
     """
     if not isinstance(dataset, datasets.Dataset):
-        mend = "Streams have no end to cache: leave the cache off, or take the first rows as a `Dataset`."
-        raise invalid("dataset", "a `datasets.Dataset`", type(dataset).__name__, mend)
+        hint = "Streams have no end to cache: leave the cache off, or take the first rows as a `Dataset`."
+        raise invalid("dataset", "a `datasets.Dataset`", type(dataset).__name__, hint)
     check_columns(dataset.column_names, needed)
     for column in columns:
         if column in dataset.column_names and not isinstance(dataset.features[column], datasets.Image):
-            mend = f"Use `dataset.cast_column({column!r}, datasets.Image())`."
-            raise invalid(f"dataset[{column!r}]", "a column of images", dataset.features[column], mend)
+            hint = f"Use `dataset.cast_column({column!r}, datasets.Image())`."
+            raise invalid(f"dataset[{column!r}]", "a column of images", dataset.features[column], hint)
     if len(dataset) == 0:
         raise invalid("dataset", "of at least one row", "none", "Check the split.")
 
@@ -76,8 +76,8 @@ class UndecodedImages:
         try:
             return read_stored(self.rows[row][column], name, max_image_pixels)
         except ValueError as error:
-            mend = "Leave the row out: `stylevar data check` lists every broken file, `skip_broken` skips them."
-            raise invalid(name, "an image", f"one that cannot be decoded ({error})", mend) from error
+            hint = "Leave the row out: `stylevar data check` lists every broken file, `skip_broken` skips them."
+            raise invalid(name, "an image", f"one that cannot be decoded ({error})", hint) from error
 
 
 def image_key(value: dict | None, column: str, row: int) -> bytes:

@@ -261,8 +261,8 @@ class _ImageWriter:
         try:
             write_atomically(Path(path), buffer.getvalue())
         except OSError as error:
-            mend = "Make room or choose another `cache_dir`, and start again: images that are there stay."
-            raise OSError(error.errno, f"{error.strerror} while images were cached. {mend}", path) from error
+            hint = "Make room or choose another `cache_dir`, and start again: images that are there stay."
+            raise OSError(error.errno, f"{error.strerror} while images were cached. {hint}", path) from error
 
 
 def _path_tables(

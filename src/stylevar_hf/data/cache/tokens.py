@@ -223,8 +223,8 @@ def _check_arguments(
 ) -> None:
     check_images(dataset, ("content", "style"), CODE_COLUMNS.values())
     if vq_model.config.codebook_size > 2**16:
-        mend = "Train without a cache."
-        raise invalid("codebook_size", "at most 65536 for 16-bit codes", vq_model.config.codebook_size, mend)
+        hint = "Train without a cache."
+        raise invalid("codebook_size", "at most 65536 for 16-bit codes", vq_model.config.codebook_size, hint)
     for name, value in (("batch_size", batch_size), ("shard_size", shard_size)):
         if value < 1:
             raise invalid(name, "positive", value, "Choose at least 1.")

@@ -95,8 +95,8 @@ def scan_omnistyle(root: str | os.PathLike) -> Scan:
     missing = [name for name in ("content", "style") if not (root / name).is_dir()]
     missing += [] if targets else [" or ".join(TARGET_FOLDERS)]
     if missing:
-        mend = "Point at the folder above them."
-        raise invalid("root", "a folder with content, style and target", f"{str(root)!r} without {missing}", mend)
+        hint = "Point at the folder above them."
+        raise invalid("root", "a folder with content, style and target", f"{str(root)!r} without {missing}", hint)
     scan = Scan()
     files = {
         name: {_spelled(path.relative_to(root / name).as_posix()): path for path in files_below(root / name)}

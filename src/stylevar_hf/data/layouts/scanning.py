@@ -75,7 +75,7 @@ def dataset_from_scan(
     check_split(split, validation_fraction)
     if errors := scan.errors:
         raise ValueError(
-            f"`root` must hold complete triplets, but got {str(root)!r} with {len(errors)} problems. Mend them "
+            f"`root` must hold complete triplets, but got {str(root)!r} with {len(errors)} problems. Fix them "
             f"(`stylevar data check` lists all):\n{listed(errors)}"
         )
     if not scan.rows:

@@ -337,9 +337,9 @@ def load_adain(weights: str | os.PathLike | None, device: str | torch.device = "
 
 
 def _adain_folder(weights: str | os.PathLike | None) -> Path:
-    mend = f"Get both from {WEIGHTS_PAGE} and hand their folder over, or one that `convert_adain_checkpoint` makes."
+    hint = f"Get both from {WEIGHTS_PAGE} and hand their folder over, or one that `convert_adain_checkpoint` makes."
     if weights is None:
-        raise TeacherUnavailable(f"AdaIN needs vgg_normalised.pth and decoder.pth, but got none. {mend}")
+        raise TeacherUnavailable(f"AdaIN needs vgg_normalised.pth and decoder.pth, but got none. {hint}")
     folder = Path(weights).expanduser()
     for place in (folder, folder / "converted"):
         if (place / "config.json").is_file():
@@ -347,7 +347,7 @@ def _adain_folder(weights: str | os.PathLike | None) -> Path:
     missing = [file for file in ("vgg_normalised.pth", "decoder.pth") if not (folder / file).is_file()]
     if missing:
         raise TeacherUnavailable(
-            f"AdaIN needs vgg_normalised.pth and decoder.pth, but {str(folder)!r} lacks {', '.join(missing)}. {mend}"
+            f"AdaIN needs vgg_normalised.pth and decoder.pth, but {str(folder)!r} lacks {', '.join(missing)}. {hint}"
         )
     return convert_adain_checkpoint(folder / "vgg_normalised.pth", folder / "decoder.pth", folder / "converted")
 

@@ -46,8 +46,8 @@ def load_rewards(reward_funcs: Any, may_be_none: bool = False) -> tuple[list[Rew
     names = []
     for function in functions:
         if isinstance(function, nn.Module) or not callable(function):
-            mend = "Wrap it in a function of `(images, **columns)` that returns a list of numbers."
-            raise invalid("reward_funcs", "plain functions", type(function).__name__, mend)
+            hint = "Wrap it in a function of `(images, **columns)` that returns a list of numbers."
+            raise invalid("reward_funcs", "plain functions", type(function).__name__, hint)
         name = getattr(function, "__name__", type(function).__name__)
         names.append(name if name not in names else f"{name}_{len(names)}")
     return functions, names
@@ -88,8 +88,8 @@ def try_reward(
             signature.bind(**columns)
         except TypeError as error:
             rule = f"callable with the keyword arguments {', '.join(sorted(columns))}"
-            mend = "End its arguments with `**columns`."
-            raise invalid(f"reward {name}", rule, f"one with {error}", mend) from error
+            hint = "End its arguments with `**columns`."
+            raise invalid(f"reward {name}", rule, f"one with {error}", hint) from error
     if hasattr(function, "prepare"):
         function.prepare(device)
     values, silent = call_rewards([function], [name], columns, background or BackgroundLoop())[:, 0].unbind(dim=1)
@@ -98,8 +98,8 @@ def try_reward(
     # One that is sometimes not finite loses these rollouts; one that never is must not begin.
     if not values.isfinite().any():
         found = None if silent[0] else values[0].item()
-        mend = "It was tried on the first content and style, mixed, before any rollout."
-        raise invalid(f"reward {name}", "finite", found, mend)
+        hint = "It was tried on the first content and style, mixed, before any rollout."
+        raise invalid(f"reward {name}", "finite", found, hint)
 
 
 def _ignore(*args: Any) -> None:
@@ -123,8 +123,8 @@ def check_held_out(names: Sequence[str], eval_dataset: Any, args: StyleVARGRPOCo
         found = "none" if eval_dataset is None else f"{len(eval_dataset)} of them"
         raise invalid("eval_dataset", "one data set for held-out rewards", found, "Thirty prompts or more are good.")
     if args.eval_strategy == "no":
-        mend = "Set it to steps, with `eval_steps`, and `eval_on_start=True` to compare with the start."
-        raise invalid("eval_strategy", "steps or epoch for held-out rewards", "no", mend)
+        hint = "Set it to steps, with `eval_steps`, and `eval_on_start=True` to compare with the start."
+        raise invalid("eval_strategy", "steps or epoch for held-out rewards", "no", hint)
     if args.load_best_model_at_end:
         raise invalid("load_best_model_at_end", "False with held-out rewards", True, "They say which is the best.")
 
@@ -132,28 +132,28 @@ def check_held_out(names: Sequence[str], eval_dataset: Any, args: StyleVARGRPOCo
 def check_prompts(name: str, dataset: Any, rewards: Sequence[RewardFunction], args: StyleVARGRPOConfig) -> None:
     """Refuse a data set that is too small, or without the columns that the model, the rewards or the masks need."""
     if isinstance(dataset, torch.utils.data.IterableDataset) and not isinstance(dataset, datasets.IterableDataset):
-        mend = "Make one with `datasets.IterableDataset.from_generator`."
-        raise invalid(name, "a `datasets.IterableDataset`, if a stream", type(dataset).__name__, mend)
+        hint = "Make one with `datasets.IterableDataset.from_generator`."
+        raise invalid(name, "a `datasets.IterableDataset`, if a stream", type(dataset).__name__, hint)
     if name == "train_dataset" and hasattr(dataset, "__len__"):
         needed = args.generation_batch_size // args.num_generations
         if len(dataset) < needed:
             rule = f"of at least {needed} rows, the prompts of a generation (generation_batch_size / num_generations)"
-            mend = "Add rows, or lower `per_device_train_batch_size` or `steps_per_generation`."
-            raise invalid(name, rule, len(dataset), mend)
+            hint = "Add rows, or lower `per_device_train_batch_size` or `steps_per_generation`."
+            raise invalid(name, rule, len(dataset), hint)
     present = getattr(dataset, "column_names", None)
     if dataset is None or present is None:
         return
     if missing := [column for column in ("content", "style") if column not in present]:
-        mend = f"Missing: {', '.join(missing)}. Rename columns with `load_triplets(..., column_mapping=...)`."
-        raise invalid(name, "a data set with the columns content and style", ", ".join(present), mend)
+        hint = f"Missing: {', '.join(missing)}. Rename columns with `load_triplets(..., column_mapping=...)`."
+        raise invalid(name, "a data set with the columns content and style", ", ".join(present), hint)
     for function in rewards:
         missing = [column for column in _required_columns(function) if column not in present]
         if missing:
             rule = f"one with the column {', '.join(missing)} for the reward {getattr(function, '__name__', function)}"
             raise invalid(name, rule, ", ".join(present), "Add it, or choose a reward that does without.")
     if taken := [column for column in _NAMES_OF_ARGUMENTS if column in present]:
-        mend = f"Rename {', '.join(taken)}: rewards are called with arguments of that name."
-        raise invalid(name, "a data set without columns that rewards get from the trainer", ", ".join(present), mend)
+        hint = f"Rename {', '.join(taken)}: rewards are called with arguments of that name."
+        raise invalid(name, "a data set without columns that rewards get from the trainer", ", ".join(present), hint)
     mask = args.mask_column
     if isinstance(mask, str) and ":" not in mask and mask not in present:
         raise invalid("mask_column", f"one of {', '.join(present)}", mask, "Add it, or leave it out.")
@@ -197,12 +197,12 @@ def prepare_for_streams(args: StyleVARGRPOConfig, sets: Sequence[Any]) -> None:
     if not any(isinstance(dataset, datasets.IterableDataset) for dataset in sets):
         return
     if args.accelerator_config.dispatch_batches:
-        mend = "Each process takes its part of the stream."
-        raise invalid("dispatch_batches", "False for a stream", True, mend)
+        hint = "Each process takes its part of the stream."
+        raise invalid("dispatch_batches", "False for a stream", True, hint)
     args.accelerator_config.dispatch_batches = False
     if isinstance(sets[0], datasets.IterableDataset) and args.dataloader_num_workers != 0:
-        mend = "Several workers would mix the rollouts of different prompts."
-        raise invalid("dataloader_num_workers", "0 for a stream", args.dataloader_num_workers, mend)
+        hint = "Several workers would mix the rollouts of different prompts."
+        raise invalid("dataloader_num_workers", "0 for a stream", args.dataloader_num_workers, hint)
 
 
 __all__ = [

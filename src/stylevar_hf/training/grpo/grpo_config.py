@@ -322,22 +322,22 @@ class StyleVARGRPOConfig(GRPOConfig):
             option = self.__dataclass_fields__[name]
             default = option.default if option.default is not MISSING else option.default_factory()
             if getattr(self, option.name) != default:
-                mend = "It does not apply to pictures that StyleVAR draws in batches, scale by scale. Leave it out."
-                raise invalid(option.name, f"left at {default!r}", getattr(self, option.name), mend)
+                hint = "It does not apply to pictures that StyleVAR draws in batches, scale by scale. Leave it out."
+                raise invalid(option.name, f"left at {default!r}", getattr(self, option.name), hint)
 
     def _check_middle_return(self):
         passes = self.steps_per_generation * self.num_iterations
         if self.vmr_scale is not None and passes % self.gradient_accumulation_steps != 0:
             rule = f"a divisor of steps_per_generation * num_iterations ({passes}) with `vmr_scale`"
-            mend = "An update trains either the prefix or the suffix: rollouts of one generation."
-            raise invalid("gradient_accumulation_steps", rule, self.gradient_accumulation_steps, mend)
+            hint = "An update trains either the prefix or the suffix: rollouts of one generation."
+            raise invalid("gradient_accumulation_steps", rule, self.gradient_accumulation_steps, hint)
 
     def _check_ranges(self):
-        mend = "Advantages compare the rollouts of a prompt; 16 is published."
+        hint = "Advantages compare the rollouts of a prompt; 16 is published."
         if self.num_generations is None or self.num_generations < 2:
-            raise invalid("num_generations", "2 or more", self.num_generations, mend)
+            raise invalid("num_generations", "2 or more", self.num_generations, hint)
         if self.num_generations_eval is not None and self.num_generations_eval < 2:
-            raise invalid("num_generations_eval", "None, or 2 or more", self.num_generations_eval, mend)
+            raise invalid("num_generations_eval", "None, or 2 or more", self.num_generations_eval, hint)
         if self.scale_rewards not in (*ADVANTAGE_SCALES, True, False):
             raise invalid("scale_rewards", f"one of {', '.join(ADVANTAGE_SCALES)}", self.scale_rewards, "Use group.")
         if self.token_weighting not in TOKEN_WEIGHTINGS:
@@ -358,11 +358,11 @@ class StyleVARGRPOConfig(GRPOConfig):
         if not 0 < self.mask_threshold <= 1:
             raise invalid("mask_threshold", "in (0, 1]", self.mask_threshold, "0.5 suits masks of 0 and 1.")
         if self.iterative_reference and self.beta == 0:
-            mend = "Without a KL term there is no reference policy to move."
-            raise invalid("beta", "positive with `iterative_reference`", self.beta, mend)
+            hint = "Without a KL term there is no reference policy to move."
+            raise invalid("beta", "positive with `iterative_reference`", self.beta, hint)
         if self.iterative_reference and self.reference_gain == 0:
-            mend = "It is in units of the reward; 0.05 suits -5 times DreamSim."
-            raise invalid("reference_gain", "positive with `iterative_reference`", self.reference_gain, mend)
+            hint = "It is in units of the reward; 0.05 suits -5 times DreamSim."
+            raise invalid("reference_gain", "positive with `iterative_reference`", self.reference_gain, hint)
 
 
 __all__ = ["SCORINGS", "StyleVARGRPOConfig", "StyleVARRewardArguments", "refused_options"]
