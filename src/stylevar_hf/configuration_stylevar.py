@@ -393,6 +393,14 @@ class StyleVARConfig(PreTrainedConfig):
         _require(self.alpha_jitter >= 0, "alpha_jitter", "0 or more", self.alpha_jitter, "0 switches it off.")
 
     @property
+    def custom_pipelines(self) -> dict[str, dict[str, Any]]:
+        """The pipeline of a repository whose source files are run; where the package is installed, it is known."""
+        if not __name__.startswith("transformers_modules."):
+            return {}
+        implementation = {"impl": "pipeline_stylevar.StyleVARPipeline", "pt": ["AutoModel"], "type": "image"}
+        return {"image-style-transfer": implementation}
+
+    @property
     def vocab_size(self) -> int:
         """Always raises: there is no vocabulary of words, which PEFT asks for when it puts prompts before a text."""
         raise _NoVocabulary(

@@ -13,9 +13,11 @@ tokens of all scales, `D` width, `H` heads, `C` latent channels, `V` codebook si
 
 import math
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -743,6 +745,15 @@ def _check_strengths(style_strength: float | Sequence[float] | torch.Tensor) -> 
 _PLACE_OPTIONS = ("variant", "revision", "token", "cache_dir", "local_files_only", "force_download")
 
 
+def carry_source_files(folder: str | os.PathLike) -> None:
+    """
+    Copy this file and those beside it into a folder, so that `pipeline("image-style-transfer", model=folder,
+    trust_remote_code=True)` finds them; transformers copies those alone that the model imports.
+    """
+    for source in Path(__file__).parent.glob("*_stylevar*.py"):
+        shutil.copyfile(source, Path(folder) / source.name)
+
+
 class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerationMixin):
     """
     StyleVAR: tokenizer, transformer and head; teacher-forced scores with `forward`, images with `generate`.
@@ -774,6 +785,13 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
         self.lm_head = StyleVARScaledLinear(config.hidden_size, config.vq_config.codebook_size, init_gain=0.02)
         self.generation_config = GenerationConfig(**PUBLISHED_SAMPLING)
         self.post_init()
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> Any:
+        """As in `PreTrainedModel`; the pipeline's source files are saved beside those of the model."""
+        saved = super().save_pretrained(save_directory, **kwargs)
+        if self._auto_class is not None and kwargs.get("is_main_process", True):
+            carry_source_files(save_directory)
+        return saved
 
     # Where this package is installed, `stylevar_hf._registration` puts its publishing here, and its conversion of
     # published files: a name and a variant to the folder of the conversion, or `None` for all other names.

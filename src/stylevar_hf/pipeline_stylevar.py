@@ -27,6 +27,7 @@ from .image_processing_stylevar import ImageSource, StyleVARImageProcessor, load
 from .modeling_stylevar import StyleVARForConditionalGeneration
 from .painting_stylevar import PaintJob
 from .pipeline_controls_stylevar import StyleVARControls
+from .pipeline_forms_stylevar import accepts_rows
 from .pipeline_inputs_stylevar import (
     check_counts,
     check_output,
@@ -242,7 +243,15 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
         # 2. The image processor, from the first place that has one
         return cls(model=model, image_processor=find_image_processor(places), device=device)
 
-    def save_pretrained(self, save_directory: str | os.PathLike, max_shard_size: int | str = "50GB") -> None:
+    def to(self, device: int | str | torch.device) -> "StyleVARPipeline":
+        """Moves the model to a device, on which later calls run, and returns the pipeline."""
+        self.device = torch.device(device)
+        self.model.to(self.device)
+        return self
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike, max_shard_size: int | str = "50GB", **kwargs: Any
+    ) -> None:
         """
         Save the model and the image processor; `from_pretrained` and `pipeline("image-style-transfer", ...)` read
         the folder. To publish, use [`~StyleVARPipeline.push_to_hub`].
@@ -252,6 +261,8 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
                 The folder; made if missing.
             max_shard_size (`int` or `str`, *optional*, defaults to `"50GB"`):
                 Size above which the weights are split into several files.
+            **kwargs:
+                See `PreTrainedModel.save_pretrained`, such as `variant`.
 
         Raises:
             ValueError: If `save_directory` is a file.
@@ -259,7 +270,7 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
         if os.path.isfile(save_directory):
             raise ValueError(f"`save_directory` must be a folder, but got the file {save_directory}. Choose another.")
         # Not `Pipeline.save_pretrained`: it marks the config as needing remote code for every later `pipeline(...)`.
-        self.model.save_pretrained(save_directory, max_shard_size=max_shard_size)
+        self.model.save_pretrained(save_directory, max_shard_size=max_shard_size, **kwargs)
         self.image_processor.save_pretrained(save_directory)
 
     def push_to_hub(
@@ -311,6 +322,7 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
             **kwargs,
         )
 
+    @accepts_rows
     def __call__(
         self,
         content: ImageSource | Sequence[ImageSource],
@@ -342,6 +354,11 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
     ) -> Nested | StyleVARPipelineOutput:
         r"""
         Stylise one picture or many.
+
+        Instead of `content` and `style` apart there may be rows, mappings with both of them: one, a list, or a stream
+        (a generator, a `torch.utils.data.Dataset` or a `datasets.Dataset`). A stream of rows or of contents is painted
+        `batch_size` pairs at a time, one by default, and the call returns an iterator over the results; `num_workers`
+        (`int`, *optional*, defaults to 0) threads read the files that come next.
 
         Args:
             content (path, URL, `PIL.Image.Image`, `np.ndarray`, `torch.Tensor`, or a list of them):
@@ -410,7 +427,8 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
 
         Returns:
             One image for one content and one style, or a list of images if `num_images > 1`. If `content` or `style`
-            is a list, the list of that, one entry per pair. With `previews`, a [`StyleVARPipelineOutput`].
+            is a list, the list of that, one entry per pair. With `previews`, a [`StyleVARPipelineOutput`]. Of a
+            stream, an iterator over the entries.
 
         Raises:
             ValueError: If a picture cannot be read or an argument does not fit; before the model starts.

@@ -18,7 +18,7 @@ from transformers.utils.hub import convert_file_size_to_int
 
 from .._common.errors import invalid
 from ..image_processing_stylevar import StyleVARImageProcessor
-from ..modeling_stylevar import StyleVARForConditionalGeneration
+from ..modeling_stylevar import StyleVARForConditionalGeneration, carry_source_files
 from ..modeling_stylevar_vq import StyleVARVQModel
 from .card_facts import architecture_facts
 from .data_sources import find_data_sources
@@ -140,6 +140,8 @@ def _stage_configs(checkpoint: CheckpointFolder, scratch: Path) -> None:
     model.config.architectures = [type(model).__name__]
     if model.is_remote_code():  # the source files, so that the repository loads where this package is not installed
         custom_object_save(model, scratch, config=model.config)
+        if checkpoint.kind == "model":
+            carry_source_files(scratch)
     model.config.save_pretrained(scratch)
     if checkpoint.kind != "model":
         return
