@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -150,13 +151,24 @@ class TestForm:
             ({"temperature": "nan"}, "`temperature` must be a number"),
             ({"temperature": "0"}, "`temperature` must be positive"),  # by the pipeline
             ({"top_p": "1.5"}, "`top_p` must be in"),
+            ({"paint_size": "9999"}, "`paint_size` must be a whole number from 1 to 1024"),
+            ({"paint_size": "8"}, "`paint_size` must be"),  # by the pipeline
+            ({"rank_by": "os:system", "num_candidates": "2"}, "`rank_by` must be one of texture-statistics"),
+            ({"rank_by": "texture-statistics"}, "`num_candidates` must be 2 or more"),
+            ({"num_candidates": "2", "n": "2"}, "`n` must be 1 with `num_candidates`"),
+            (
+                {"stream": "true", "partial_images": "1", "paint_size": "20"},
+                "`partial_images` must be 0 with `paint_size`",
+            ),
+            ({"strength_per_scale": "1,x"}, "`strength_per_scale` must be numbers with commas"),
+            ({"blend": "1,2"}, r"`blend` must hold one weight per style \(1\), but got 2"),
             ({"response_format": "hex"}, "`response_format` must be one of b64_json, url"),
         ],
     )
     def test_field_that_does_not_fit_is_named(self, fields, message, post):
         response = post(**fields)
         assert response.status_code == 400
-        assert message in response.json()["error"]["message"]
+        assert re.search(message, response.json()["error"]["message"])
 
     def test_style_may_have_a_name_of_its_own(self, post, pair):
         files = {"image": pair[0].read_bytes(), "style": pair[1].read_bytes()}
@@ -165,11 +177,11 @@ class TestForm:
     @pytest.mark.parametrize(
         ("files", "message"),
         [
-            ({"image": b""}, "must hold two pictures"),
-            ({"style": b"x"}, "must hold two pictures"),
+            ({"image": b""}, "must hold the content and a style"),
+            ({"style": b"x"}, "must hold the content and a style"),
             ({"image": b"x", "style": b"x"}, "content file is not a picture"),
             ({"image": b"x", "evil": b"x"}, "`evil` is not a file"),
-            ([("image[]", b"x")] * 3, "must hold two pictures"),
+            ([("image[]", b"x"), ("style", b"x"), ("mask", b"x"), ("mask", b"x")], "`mask` must be one picture"),
             ([("image[]", b"x")] * 100, "Too many files"),
         ],
     )
@@ -177,6 +189,63 @@ class TestForm:
         response = post(files)
         assert response.status_code == 400
         assert message in response.json()["error"]["message"]
+
+
+class TestControls:
+    def test_are_those_of_the_pipeline(self, post, pair, pipe, image_files):
+        content, style = (path.read_bytes() for path in pair)
+        mask = io.BytesIO()
+        half = PIL.Image.new("L", (30, 20))
+        half.paste(255, (0, 0, 15, 20))
+        half.save(mask, format="PNG")
+        fields = {
+            "seed": "1",
+            "keep_colors": "0.5",
+            "fit": "pad",
+            "strength_per_scale": "0,0,0.5,1",
+            "mask_feather": "2",
+        }
+        files = [("image", content), ("style", style), ("mask", mask.getvalue()), ("strength_map", style)]
+        got = post(files, **fields).json()["data"][0]
+        expected = pipe(
+            *pair,
+            seed=1,
+            keep_colors=0.5,
+            fit="pad",
+            strength_per_scale=[0, 0, 0.5, 1],
+            mask=half,
+            mask_feather=2,
+            strength_map=PIL.Image.open(pair[1]).convert("L"),
+            output_size="content",
+        )
+        assert same(PIL.Image.open(io.BytesIO(base64.b64decode(got["b64_json"]))), expected)
+
+    def test_mask_of_openai_is_transparent_where_it_counts(self, client, pair, pipe):
+        mask = PIL.Image.new("RGBA", (30, 20), "white")
+        mask.paste((0, 0, 0, 0), (0, 0, 15, 20))
+        buffer = io.BytesIO()
+        mask.save(buffer, format="PNG")
+        answer = client.images.edit(image=pair, mask=buffer.getvalue(), prompt="", extra_body={"seed": 1})
+        content = PIL.Image.open(pair[0]).convert("RGB")
+        result = decoded(answer.data[0]).convert("RGB")
+        right = (16, 0, 30, 20)
+        assert result.crop(right).tobytes() == content.crop(right).tobytes()
+        assert result.crop((0, 0, 14, 20)).tobytes() != content.crop((0, 0, 14, 20)).tobytes()
+
+    def test_several_styles_are_blended(self, post, pair, pipe, image_files):
+        other = Path(image_files["other"])
+        files = [("image[]", path.read_bytes()) for path in (*pair, other)]
+        got = post(files, seed="1", blend="0.7,0.3").json()["data"][0]
+        both = pipe.blend_styles([pair[1], other], weights=[0.7, 0.3])
+        expected = pipe(pair[0], both, seed=1, output_size="content")
+        assert same(PIL.Image.open(io.BytesIO(base64.b64decode(got["b64_json"]))), expected)
+
+    def test_best_of_several_and_canvas(self, post, pair, pipe):
+        fields = {"seed": 1, "num_candidates": 3, "rank_by": "color-statistics", "paint_size": 24}
+        got = post(None, **{name: str(value) for name, value in fields.items()}).json()["data"][0]
+        expected = pipe(*pair, **fields, output_size="content")
+        assert same(PIL.Image.open(io.BytesIO(base64.b64decode(got["b64_json"]))), expected)
+        assert got["seed"] == 1 + expected.info["candidate"]
 
 
 class TestHostileRequests:
@@ -294,7 +363,7 @@ def make_job(image_files):
     content, style = (PIL.Image.open(image_files[name]) for name in ("content", "style"))
 
     def make(*seeds: int, **changes) -> Job:
-        return Job(content, style, seeds, **changes)
+        return Job(content, (style,), seeds, **changes)
 
     return make
 
@@ -310,7 +379,7 @@ class TestBatcher:
         assert [call["seed"] for call in blocked.calls] == [[0], [1, 2, 3, 4]]
         strengths = [0, 0, 0.5, 0, 0]
         alone = [
-            pipe(jobs[0].content, jobs[0].style, seed=seed, style_strength=strengths[seed], output_size="content")
+            pipe(jobs[0].content, jobs[0].styles[0], seed=seed, style_strength=strengths[seed], output_size="content")
             for seed in range(5)
         ]
         assert all(same(image, one) for image, one in zip(images, alone, strict=True))
@@ -345,6 +414,18 @@ class TestBatcher:
         batcher.abandon(running)
         blocked.go.release(1)
         assert type(future.exception(timeout=10)).__name__ == "_Abandoned"
+
+    def test_costly_job_takes_more_places_and_is_painted_alone(self, batcher, blocked, make_job):
+        batcher.submit(make_job(0))
+        blocked.entered.acquire(timeout=10)
+        batcher.submit(make_job(1))
+        costly = batcher.submit(make_job(2, cost=5))
+        assert batcher.waiting == 6
+        with pytest.raises(QueueFull):
+            batcher.submit(make_job(3))
+        blocked.go.release(3)
+        assert len(costly.result(timeout=10)) == 1
+        assert [call["seed"] for call in blocked.calls] == [[0], [1], [2]]
 
     def test_error_of_one_is_not_that_of_all(self, batcher, blocked, make_job):
         batcher.submit(make_job(0))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import PIL.Image
+import PIL.ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from ..image_reading_stylevar import UnusableImageError, read_bytes
@@ -63,6 +64,21 @@ def read_picture(
         if error.kind == "no image":
             raise ValueError(f"The {name} file is not a picture that can be read. Use JPEG, PNG or WebP.") from error
         raise ValueError(f"The {name} picture is damaged. Save it again as JPEG or PNG.") from error
+
+
+def read_mask_picture(
+    file: BinaryIO, name: str, max_megabytes: float = MAX_FILE_MEGABYTES, max_pixels: int = MAX_PIXELS
+) -> PIL.Image.Image:
+    """
+    As [`read_picture`], but in 8-bit grey, white where something counts: what is transparent, where the picture has
+    transparency, as masks of OpenAI's API do; else what is white.
+    """
+    mask = read_picture(file, name, max_megabytes, max_pixels)
+    file.seek(0)
+    with PIL.Image.open(file, formats=FORMATS) as image:  # it has just been found to be sound
+        if image.has_transparency_data:
+            return PIL.ImageOps.invert(PIL.ImageOps.exif_transpose(image).convert("RGBA").getchannel("A"))
+    return mask.convert("L")
 
 
 def _read_all(file: BinaryIO) -> bytes:
@@ -119,4 +135,4 @@ def save_result(image: PIL.Image.Image, folder: Path, settings: dict[str, object
     return str(path)
 
 
-__all__ = ["contact_sheet", "fitted_size", "read_picture", "save_result", "shown"]
+__all__ = ["contact_sheet", "fitted_size", "read_mask_picture", "read_picture", "save_result", "shown"]

@@ -21,7 +21,7 @@ from .. import __version__
 from ..pipeline_stylevar import StyleVARPipeline
 from .batching import WAITING_PIXELS, BadArguments, Batcher, Job, QueueFull
 from .errors import ApiError
-from .forms import MAX_FIELD_BYTES, MAX_FIELDS, MAX_FILES, EditRequest, read_form
+from .forms import MAX_FIELD_BYTES, MAX_FIELDS, MAX_FILES, RANKERS, EditRequest, read_form
 from .guard import Guard
 from .metrics import Metrics
 from .results import Store, encode, event, event_text, usage
@@ -92,8 +92,7 @@ class _Service:
             raise ApiError(408, message, headers={"Connection": "close"}) from error
         try:
             async with self.decoders:
-                num_scales = self.pipe.model.config.num_scales
-                return await run_in_threadpool(read_form, form, self.settings, num_scales)
+                return await run_in_threadpool(read_form, form, self.settings, self.pipe.model.config.vq_config)
         finally:
             await form.close()
 
@@ -112,7 +111,8 @@ class _Service:
 
     async def _answer(self, edit: EditRequest, images: list[PIL.Image.Image], request: Request) -> Response:
         data = []
-        for image, seed in zip(images, edit.job.seeds, strict=True):
+        for image, first in zip(images, edit.job.seeds, strict=True):
+            seed = first + image.info.get("candidate", 0)
             file = await run_in_threadpool(encode, image, edit.output_format, edit.output_compression)
             if edit.response_format == "url":
                 name = self.store.add(file, edit.output_format)
@@ -180,9 +180,11 @@ def _images(painted: asyncio.Future) -> list[PIL.Image.Image]:
 def _schema() -> dict[str, Any]:
     """The form for `/openapi.json`: it is read by hand, within limits that FastAPI's own forms do not have."""
     picture = {"type": "string", "format": "binary"}
+    number = {"type": "number"}
     properties = {
-        "image[]": {"type": "array", "items": picture, "description": "The content, then the style."},
-        "style": {**picture, "description": "The style, instead of a second `image[]`."},
+        "image[]": {"type": "array", "items": picture, "description": "The content, then the style or styles."},
+        "style[]": {"type": "array", "items": picture, "description": "Styles, instead of further `image[]`."},
+        "blend": {"type": "string", "description": "Weights of several styles: `0.7,0.3`."},
         "model": {"type": "string"},
         "n": {"type": "integer", "default": 1},
         "size": {"type": "string", "default": "auto", "description": "`auto`, `model` or `WIDTHxHEIGHT`."},
@@ -192,11 +194,20 @@ def _schema() -> dict[str, Any]:
         "stream": {"type": "boolean", "default": False},
         "partial_images": {"type": "integer", "default": 0},
         "seed": {"type": "integer"},
-        "style_strength": {"type": "number", "default": 0},
+        "style_strength": {**number, "default": 0},
+        "keep_colors": {**number, "default": 0},
+        "strength_per_scale": {"type": "string", "description": "A name, or numbers with commas between them."},
+        "strength_map": picture,
+        "mask": picture,
+        "mask_feather": {"type": "integer"},
+        "fit": {"type": "string", "enum": ["stretch", "crop", "pad"]},
+        "paint_size": {"type": "integer"},
+        "num_candidates": {"type": "integer", "default": 1},
+        "rank_by": {"type": "string", "enum": list(RANKERS)},
         "do_sample": {"type": "boolean"},
         "top_k": {"type": "integer"},
-        "top_p": {"type": "number"},
-        "temperature": {"type": "number"},
+        "top_p": number,
+        "temperature": number,
     }
     schema = {"type": "object", "properties": properties, "required": ["image[]"]}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}

@@ -19,7 +19,7 @@ import PIL.Image
 import torch
 from transformers.utils.logging import get_logger
 
-from ..generation_stylevar import StyleVARScaleState
+from ..generation_stylevar import StyleVARReference, StyleVARScaleState
 from ..pipeline_stylevar import StyleVARPipeline
 
 
@@ -55,8 +55,10 @@ class Job:
     One request.
 
     Args:
-        content, style (`PIL.Image.Image`):
-            What to paint, and how; 8-bit RGB.
+        content (`PIL.Image.Image`):
+            What to paint; 8-bit RGB.
+        styles (`tuple[PIL.Image.Image, ...]`):
+            How to paint it. Several are blended.
         seeds (`tuple[int, ...]`):
             One per picture to paint.
         style_strength (`float`):
@@ -65,6 +67,11 @@ class Job:
             See the pipeline's call.
         options (`dict`):
             Further arguments of the pipeline's call, which all jobs of a batch must share.
+        blend (`tuple[float, ...]`, *optional*):
+            Weights of several styles.
+        cost (`int`):
+            How many pictures of the model's size each of the job's pictures costs. A job that costs more than one each
+            is painted alone.
         partial_scales (`frozenset[int]`):
             Indices of the scales after which `on_partial` is handed the picture so far.
         on_partial (`Callable[[PIL.Image.Image], None]`, *optional*):
@@ -72,11 +79,13 @@ class Job:
     """
 
     content: PIL.Image.Image
-    style: PIL.Image.Image
+    styles: tuple[PIL.Image.Image, ...]
     seeds: tuple[int, ...]
     style_strength: float = 0.0
     output_size: str | tuple[int, int] = "content"
     options: dict[str, Any] = field(default_factory=dict)
+    blend: tuple[float, ...] | None = None
+    cost: int = 1
     partial_scales: frozenset[int] = frozenset()
     on_partial: Callable[[PIL.Image.Image], None] | None = None
     future: Future = field(default_factory=Future)
@@ -85,6 +94,8 @@ class Job:
     @property
     def key(self) -> Hashable:
         """Jobs of equal keys can be painted together. Values that cannot be compared keep a job to itself."""
+        if self.cost > 1 or len(self.styles) > 1:
+            return id(self)
         try:
             key = (self.output_size, frozenset(self.options.items()))
             hash(key)
@@ -94,7 +105,12 @@ class Job:
 
     @property
     def pixels(self) -> int:
-        return sum(image.width * image.height for image in (self.content, self.style))
+        return sum(image.width * image.height for image in (self.content, *self.styles))
+
+    @property
+    def places(self) -> int:
+        """What it takes of the queue, in pictures of the model's size."""
+        return len(self.seeds) * self.cost
 
 
 class Batcher:
@@ -109,7 +125,7 @@ class Batcher:
         max_delay (`float`):
             Seconds that the first job of a batch waits for others.
         max_waiting (`int`):
-            Pictures that may wait.
+            Pictures of the model's size that may wait; a job that finds nobody waiting may be larger.
         max_waiting_pixels (`int`):
             Pixels that the contents and styles of all waiting jobs may have.
         on_batch (`Callable[[int, float], None]`, *optional*):
@@ -134,7 +150,7 @@ class Batcher:
         self._jobs: deque[tuple[float, Job]] = deque()  # with the time at which each came
         self._changed = threading.Condition()
         self._closed = False
-        self._seconds_per_image = 1.0
+        self._seconds_per_place = 1.0
         self._thread = threading.Thread(target=self._run, name="stylevar-painter", daemon=True)
         self._thread.start()
 
@@ -161,8 +177,8 @@ class Batcher:
         """
         with self._changed:
             pixels = job.pixels + sum(other.pixels for _, other in self._jobs)
-            full = self._count() + len(job.seeds) > self.max_waiting
-            if self._closed or full or (self._jobs and pixels > self.max_waiting_pixels):
+            full = self._count() + job.places > self.max_waiting or pixels > self.max_waiting_pixels
+            if self._closed or (self._jobs and full):
                 raise QueueFull(self._retry_after())
             self._jobs.append((time.monotonic(), job))
             self._changed.notify_all()
@@ -183,18 +199,19 @@ class Batcher:
         self._thread.join()
 
     def _count(self) -> int:
-        return sum(len(job.seeds) for _, job in self._jobs)
+        return sum(job.places for _, job in self._jobs)
 
     def _retry_after(self) -> int:
         """Seconds until half of the queue is painted."""
-        return min(max(1, round(self._count() * self._seconds_per_image / 2)), 60)
+        return min(max(1, round(self._count() * self._seconds_per_place / 2)), 60)
 
     def _run(self) -> None:
         while jobs := self._next_batch():
             start = time.monotonic()
             self._paint(jobs)
             size, seconds = sum(len(job.seeds) for job in jobs), time.monotonic() - start
-            self._seconds_per_image += 0.2 * (seconds / size - self._seconds_per_image)
+            per_place = seconds / sum(job.places for job in jobs)
+            self._seconds_per_place += 0.2 * (per_place - self._seconds_per_place)
             self.on_batch(size, seconds)
             del jobs  # the pictures need not stay until the next batch comes
 
@@ -253,9 +270,10 @@ class Batcher:
         rows = [(job, seed) for job in jobs for seed in job.seeds]
         watch = _Watch(self.pipe, [job for job, _ in rows])
         try:
+            styles = {id(job): self._style(job) for job in jobs}
             return self.pipe(
                 [job.content for job, _ in rows],
-                [job.style for job, _ in rows],
+                [styles[id(job)] for job, _ in rows],
                 seed=[seed for _, seed in rows],
                 style_strength=[job.style_strength for job, _ in rows],
                 batch_size=min(len(rows), self.max_batch_size),
@@ -267,6 +285,11 @@ class Batcher:
             if watch.started:
                 raise
             raise BadArguments(str(error)) from error
+
+    def _style(self, job: Job) -> PIL.Image.Image | StyleVARReference:
+        if len(job.styles) == 1:
+            return job.styles[0]
+        return self.pipe.blend_styles(list(job.styles), job.blend, fit=job.options.get("fit"))
 
 
 class _Watch:

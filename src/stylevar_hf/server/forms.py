@@ -7,12 +7,14 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import PIL.Image
 from starlette.datastructures import FormData, UploadFile
 
-from ..demo.pictures import fitted_size, read_picture
+from ..canvas_stylevar import plan_canvas
+from ..configuration_stylevar import StyleVARVQConfig
+from ..demo.pictures import fitted_size, read_mask_picture, read_picture
 from .batching import Job
 from .errors import ApiError
 from .settings import ServerSettings
@@ -26,6 +28,9 @@ FORMATS = ("png", "jpeg", "webp")
 WITHOUT_EFFECT = ("prompt", "user", "safety_identifier", "quality", "background", "input_fidelity", "moderation")
 CONTENT_NAMES = ("image", "image[]")
 STYLE_NAMES = ("style", "style[]")
+MAP_NAMES = ("mask", "strength_map")
+# Those that need no weights and no target. A name of anything else would have the server load what a stranger names.
+RANKERS = ("texture-statistics", "color-statistics")
 
 
 @dataclass
@@ -102,12 +107,29 @@ def _size(text: str) -> str | tuple[int, int]:
     return int(match[2]), int(match[1])
 
 
+def _numbers(text: str) -> tuple[float, ...]:
+    parse = _real()
+    try:
+        return tuple(parse(part.strip()) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError("numbers with commas between them") from error
+
+
+def _strengths(text: str) -> str | tuple[float, ...]:
+    return text if text.isalpha() else _numbers(text)
+
+
 # The fields that go to the pipeline's call as they are; it checks what goes beyond the kind of value.
 OPTIONS: dict[str, Callable[[str], Any]] = {
     "do_sample": _flag,
     "top_k": _whole(0, 2**31),
     "top_p": _real(),
     "temperature": _real(),
+    "keep_colors": _real(0, 1),
+    "strength_per_scale": _strengths,
+    "fit": _one_of("stretch", "crop", "pad"),
+    "mask_feather": _whole(0, 512),
+    "rank_by": _one_of(*RANKERS),
 }
 
 
@@ -138,7 +160,7 @@ class _Fields:
             raise ApiError(400, f"`{name[:100]}` is not a field of this server. Check its spelling.", name[:100])
 
 
-def read_form(form: FormData, settings: ServerSettings, num_scales: int) -> EditRequest:
+def read_form(form: FormData, settings: ServerSettings, vq_config: StyleVARVQConfig) -> EditRequest:
     """
     Check a form and read its pictures. Decoding takes a while: call it in a thread.
 
@@ -147,8 +169,8 @@ def read_form(form: FormData, settings: ServerSettings, num_scales: int) -> Edit
             The fields and files.
         settings ([`ServerSettings`]):
             The limits.
-        num_scales (`int`):
-            Scales of the model, from which those of the partial pictures are chosen.
+        vq_config ([`StyleVARVQConfig`]):
+            Of the model: its scales, from which those of the partial pictures are chosen, and its size.
 
     Returns:
         [`EditRequest`]
@@ -156,6 +178,7 @@ def read_form(form: FormData, settings: ServerSettings, num_scales: int) -> Edit
     Raises:
         ApiError: Of status 400 or 404, if anything is not as it must be.
     """
+    num_scales = len(vq_config.patch_nums)
     # 1. The fields, of which all are checked before a picture is decoded
     fields = _Fields(form)
     for name in WITHOUT_EFFECT:
@@ -182,21 +205,31 @@ def read_form(form: FormData, settings: ServerSettings, num_scales: int) -> Edit
     output_format = fields.take("output_format", _one_of(*FORMATS), "png")
     output_compression = fields.take("output_compression", _whole(0, 100), 95)
     options = {name: fields.take(name, parse) for name, parse in OPTIONS.items()}
+    options["paint_size"] = fields.take("paint_size", _whole(1, settings.max_paint_size))
+    options["num_candidates"] = fields.take("num_candidates", _whole(1, settings.max_candidates), 1)
+    blend = fields.take("blend", _numbers)
     fields.refuse_the_rest()
+    options = {name: value for name, value in options.items() if value is not None}
+    _check_together(number, partial_images, options)
 
     # 2. The pictures
-    content, style = _read_pictures(form, settings)
+    content, styles, maps = _read_pictures(form, settings)
+    if blend is not None and len(blend) != len(styles):
+        message = f"`blend` must hold one weight per style ({len(styles)}), but got {len(blend)}."
+        raise ApiError(400, message, "blend")
     if size == "auto":
         size = "content"
         if max(content.size) > settings.max_output_side:
             size = fitted_size(content.size, settings.max_output_side)[::-1]
     job = Job(
         content,
-        style,
+        styles,
         seeds=tuple(range(seed, seed + number)),
         style_strength=style_strength,
         output_size=size,
-        options={name: value for name, value in options.items() if value is not None},
+        options={**options, **maps},
+        blend=blend,
+        cost=_cost(content, options, vq_config),
         partial_scales=_partial_scales(partial_images, num_scales),
     )
     return EditRequest(job, stream, response_format, output_format, output_compression)
@@ -207,30 +240,69 @@ def _partial_scales(number: int, num_scales: int) -> frozenset[int]:
     return frozenset((k + 1) * num_scales // (number + 1) - 1 for k in range(number))
 
 
-def _read_pictures(form: FormData, settings: ServerSettings) -> tuple[PIL.Image.Image, PIL.Image.Image]:
-    files: dict[str, list[UploadFile]] = {}
+def _check_together(number: int, partial_images: int, options: dict[str, Any]) -> None:
+    """What excludes each other, or needs each other."""
+    if options["num_candidates"] == 1:
+        del options["num_candidates"]
+        if "rank_by" in options:
+            raise ApiError(400, "`num_candidates` must be 2 or more with `rank_by`. Say how many to draw.", "rank_by")
+    elif number > 1:
+        raise ApiError(400, f"`n` must be 1 with `num_candidates`, but got {number}. The best one is returned.", "n")
+    else:
+        options.setdefault("rank_by", RANKERS[0])
+    alone = next((name for name in ("num_candidates", "paint_size") if name in options), None)
+    if partial_images and alone:
+        raise ApiError(400, f"`partial_images` must be 0 with `{alone}`. Leave it out.", "partial_images")
+
+
+def _cost(content: PIL.Image.Image, options: dict[str, Any], vq_config: StyleVARVQConfig) -> int:
+    """Pictures of the model's size that one result takes."""
+    cost = options.get("num_candidates", 1)
+    if "paint_size" in options:
+        try:
+            canvas = plan_canvas((content.height, content.width), options["paint_size"], vq_config)
+        except ValueError as error:
+            raise ApiError(400, str(error), "paint_size") from error
+        cost *= len(canvas.windows)
+    return cost
+
+
+def _read_pictures(
+    form: FormData, settings: ServerSettings
+) -> tuple[PIL.Image.Image, tuple[PIL.Image.Image, ...], dict[str, PIL.Image.Image]]:
+    """The content, the styles, and the maps over the content."""
+    files: dict[str, list[UploadFile]] = {"image": [], "style": [], "mask": [], "strength_map": []}
     for name, value in form.multi_items():
         if isinstance(value, UploadFile):
-            if name not in CONTENT_NAMES + STYLE_NAMES:
+            if name not in CONTENT_NAMES + STYLE_NAMES + MAP_NAMES:
                 raise ApiError(400, f"`{name[:100]}` is not a file of this server. Send `image[]`.", name[:100])
-            files.setdefault("image" if name in CONTENT_NAMES else "style", []).append(value)
-    images, styles = files.get("image", []), files.get("style", [])
-    if len(images) + len(styles) != 2 or not images:
+            kind = name if name in MAP_NAMES else "image" if name in CONTENT_NAMES else "style"
+            files[kind].append(value)
+    if not files["image"] or len(files["image"]) + len(files["style"]) < 2:
         raise ApiError(
             400,
-            f"`image[]` must hold two pictures, the content and the style, but got {len(images) + len(styles)}. Send "
-            "the style as the second one, or as `style`.",
+            "`image[]` must hold the content and a style, but there are not both. Send the style as the second "
+            "one, or as `style`.",
             "image",
         )
-    pair = [*images, *styles]
-    return tuple(_read(upload.file, name, settings) for upload, name in zip(pair, ("content", "style"), strict=True))
+    for name in MAP_NAMES:
+        if len(files[name]) > 1:
+            raise ApiError(400, f"`{name}` must be one picture, but got {len(files[name])}.", name)
+    content, *styles = [*files["image"], *files["style"]]
+    return (
+        _read(content, "content", settings),
+        tuple(_read(style, "style", settings) for style in styles),
+        {name: _read(files[name][0], name, settings, read_mask_picture) for name in MAP_NAMES if files[name]},
+    )
 
 
-def _read(file: BinaryIO, name: str, settings: ServerSettings) -> PIL.Image.Image:
+def _read(
+    upload: UploadFile, name: str, settings: ServerSettings, read: Callable[..., PIL.Image.Image] = read_picture
+) -> PIL.Image.Image:
     try:
-        return read_picture(file, name, settings.max_body_megabytes, settings.max_pixels)
+        return read(upload.file, name, settings.max_body_megabytes, settings.max_pixels)
     except ValueError as error:
         raise ApiError(400, str(error), "image", "invalid_image") from error
 
 
-__all__ = ["MAX_FIELDS", "MAX_FIELD_BYTES", "MAX_FILES", "EditRequest", "read_form"]
+__all__ = ["MAX_FIELDS", "MAX_FIELD_BYTES", "MAX_FILES", "RANKERS", "EditRequest", "read_form"]

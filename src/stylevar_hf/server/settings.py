@@ -26,6 +26,10 @@ class ServerSettings:
             Largest picture that is decoded. The pictures that wait have at most eight times as many together.
         max_output_side (`int`, *optional*, defaults to 2048):
             Longest side of a result, in pixels.
+        max_paint_size (`int`, *optional*, defaults to 1024):
+            Largest `paint_size` of a request.
+        max_candidates (`int`, *optional*, defaults to 16):
+            Largest `num_candidates` of a request.
         body_timeout (`float`, *optional*, defaults to 30):
             Seconds in which a body must have arrived.
         stored_megabytes (`float`, *optional*, defaults to 256):
@@ -45,12 +49,15 @@ class ServerSettings:
     max_body_megabytes: float = 24
     max_pixels: int = 24_000_000
     max_output_side: int = 2048
+    max_paint_size: int = 1024
+    max_candidates: int = 16
     body_timeout: float = 30
     stored_megabytes: float = 256
     api_key: str | None = field(default=None, repr=False)
 
     def __post_init__(self):
         counts = ("max_batch_size", "max_waiting", "max_images", "max_pixels", "max_output_side")
+        counts += ("max_paint_size", "max_candidates")
         for name in (*counts, "max_body_megabytes", "body_timeout"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"`{name}` must be positive, but got {getattr(self, name)}. Leave it out.")
