@@ -149,13 +149,27 @@ def guided_resize(image: torch.Tensor, guide: torch.Tensor, size: tuple[int, int
     slopes, offsets = _box(slopes), _box(offsets)
     strokes = painting - _apply(slopes, small) - offsets
 
-    def enlarged(maps: torch.Tensor, mode: str) -> torch.Tensor:
-        return F.interpolate(maps, size=size, mode=mode, align_corners=False)
+    # At full resolution, a band of rows at a time: a photograph of a telephone would fill gigabytes with coefficients.
+    bilinear, bicubic = (_row_weights(image.shape[1], size[0], mode) for mode in ("bilinear", "bicubic"))
+    result = torch.empty(3, *size)
+    step = max(1, _BAND_PIXELS // size[1])
+    for top in range(0, size[0], step):
+        rows = slice(top, min(top + step, size[0]))
 
-    result = enlarged(offsets, "bilinear") + enlarged(strokes, "bicubic")
-    for channel in range(3):  # one row of A at a time: at full resolution all nine are large
-        result += enlarged(slopes[:, 3 * channel : 3 * channel + 3], "bilinear") * full[:, channel, None]
-    return result[0].clamp(0, 1)
+        def enlarged(maps: torch.Tensor, weights: torch.Tensor, mode: str, rows: slice = rows) -> torch.Tensor:
+            maps = torch.einsum("yh,zchw->zcyw", weights[rows], maps)
+            return F.interpolate(maps, size=(maps.shape[2], size[1]), mode=mode, align_corners=False)
+
+        band = _apply(enlarged(slopes, bilinear, "bilinear"), full[:, :, rows])
+        band += enlarged(offsets, bilinear, "bilinear") + enlarged(strokes, bicubic, "bicubic")
+        result[:, rows] = band[0].clamp(0, 1)
+    return result
+
+
+def _row_weights(height: int, new_height: int, mode: str) -> torch.Tensor:
+    """What interpolation along rows does, `(new_height, height)`."""
+    identity = torch.eye(height)[None, None]
+    return F.interpolate(identity, size=(new_height, height), mode=mode, align_corners=False)[0, 0]
 
 
 def _outer(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
