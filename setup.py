@@ -13,8 +13,8 @@ ROOT = Path(__file__).parent
 
 
 def read_version() -> str:
-    """The version's only home is `stylevar_hf.__version__`; importing the package here would need its dependencies."""
-    source = (ROOT / "src" / "stylevar_hf" / "__init__.py").read_text(encoding="utf-8")
+    """The version's only home is that file; importing the package here would need its dependencies."""
+    source = (ROOT / "src" / "stylevar_hf" / "_common" / "version.py").read_text(encoding="utf-8")
     return re.search(r'^__version__ = "([^"]+)"$', source, re.MULTILINE).group(1)
 
 

@@ -43,7 +43,7 @@ from transformers import PrinterCallback, TrainerCallback
 from transformers.utils import logging
 
 from stylevar_hf import StyleVARConfig, StyleVARForConditionalGeneration, convert_to_original
-from stylevar_hf.commands.models import check_device
+from stylevar_hf.conversion.loading import check_device
 from stylevar_hf.evaluation.speed import CLOCKS, Published, make_pair, peak_memory, stopwatch
 
 

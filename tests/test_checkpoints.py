@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from stylevar_hf import StyleVARForConditionalGeneration, StyleVARPipeline, StyleVARVQModel, bundled_checkpoint
-from stylevar_hf.checkpoints import ADAPTERS, MODELS, NAMES, find_checkpoint
+from stylevar_hf.checkpoints import ADAPTERS, MODELS, NAMES
+from stylevar_hf.conversion.loading import find_checkpoint
 from stylevar_hf.data import load_procedural
 from stylevar_hf.data.procedural import procedural_triplet
 from stylevar_hf.data.procedural.contents import HELD_OUT_PHOTOGRAPHS, photograph_crop

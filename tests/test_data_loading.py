@@ -24,8 +24,8 @@ from stylevar_hf.data import (
     load_unpaired,
     split_by_content,
 )
+from stylevar_hf.data.folder_report import check_folder
 from stylevar_hf.data.layouts.archives import extract_archive, open_members
-from stylevar_hf.data.layouts.folders import check_folder
 from stylevar_hf.data.layouts.omnistyle import parse_target_name
 
 

@@ -22,6 +22,7 @@ from transformers.testing_utils import CaptureLogger
 from transformers.utils import logging
 
 from stylevar_hf import StyleVARImageProcessor, StyleVARPipeline
+from stylevar_hf.checkpoints.fingerprints import fingerprint
 from stylevar_hf.data.teachers.adain import AdaINConfig, AdaINModel
 from stylevar_hf.evaluation import (
     Estimate,
@@ -40,7 +41,7 @@ from stylevar_hf.evaluation.report.html import to_html
 from stylevar_hf.evaluation.report.markdown import to_markdown
 from stylevar_hf.evaluation.report.plots import draw_bars, draw_trade_off, to_png
 from stylevar_hf.evaluation.report.sections import Bullets, Section, Table, build_sections
-from stylevar_hf.evaluation.run.checkpoints import common_processor, fingerprint
+from stylevar_hf.evaluation.run.checkpoints import common_processor
 from stylevar_hf.evaluation.run.results import verdict
 from stylevar_hf.evaluation.systems import list_systems, name_models, parse_strengths
 
@@ -274,7 +275,7 @@ class TestRunEvaluation:
 
     def test_one_style_for_all_is_swapped_with_a_warning(self, rows, tmp_path):
         Dataset.from_list([{**row, "style_id": "one"} for row in rows[:2]]).save_to_disk(tmp_path / "same")
-        with CaptureLogger(logging.get_logger("stylevar_hf.evaluation.run.pairs")) as captured:
+        with CaptureLogger(logging.get_logger("stylevar_hf.evaluation.pairs")) as captured:
             config = controls_only(f"triplets:{tmp_path / 'same'}", tmp_path / "out")
             found = run_evaluation(config, generators=[Oracle(rows)])
         assert found["sets"]["same"]["notes"] == ["Another pair's style: for 2 of 2 pairs it is the same style."]

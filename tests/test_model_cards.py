@@ -11,8 +11,8 @@ from huggingface_hub import ModelCard, constants
 from local_hub import LocalHub, card_errors
 
 from stylevar_hf import StyleVARConfig
+from stylevar_hf.checkpoints.fingerprints import own_fingerprint
 from stylevar_hf.evaluation.metrics import METRIC_NAMES
-from stylevar_hf.evaluation.run.checkpoints import own_fingerprint
 from stylevar_hf.hub import CardFacts, Result, find_data_sources, make_card, read_results
 from stylevar_hf.hub.card_facts import architecture_facts, environment_facts
 from stylevar_hf.hub.model_card import PLACEHOLDER, with_repo_id, with_results

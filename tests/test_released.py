@@ -59,7 +59,7 @@ def run(hub, home, code: str, **environment: str) -> subprocess.CompletedProcess
 ONLINE = """
 import json, stylevar_hf
 from stylevar_hf import StyleVARForConditionalGeneration, StyleVARPipeline
-from stylevar_hf.checkpoints import find_checkpoint
+from stylevar_hf.conversion.loading import find_checkpoint
 from stylevar_hf.cli import main
 said = {}
 def error(call):
@@ -82,7 +82,7 @@ print(json.dumps(said))
 OFFLINE = """
 import json, stylevar_hf
 from stylevar_hf import StyleVARPipeline
-from stylevar_hf.checkpoints import find_checkpoint
+from stylevar_hf.conversion.loading import find_checkpoint
 said = {"folder": StyleVARPipeline.from_pretrained("Senfier-LiqiJing/StyleVAR", variant="grpo").model.name_or_path}
 said["pinned"] = find_checkpoint("stylevar-sft", revision=COMMIT)
 try:

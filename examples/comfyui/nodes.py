@@ -14,7 +14,8 @@ from comfy.cli_args import LatentPreviewMethod, args
 from comfy_api.latest import ComfyExtension, io
 
 from stylevar_hf import StyleVARPipeline
-from stylevar_hf.checkpoints import MODELS, find_checkpoint
+from stylevar_hf.checkpoints import MODELS
+from stylevar_hf.conversion.loading import find_checkpoint
 
 from .tensors import first_picture, scale_strengths, to_images, to_masks, to_pictures, to_style
 

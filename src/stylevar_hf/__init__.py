@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from . import _registration
 from ._common.lazy import lazy_names
+from ._common.version import __version__
 
-
-__version__ = "0.1.0.dev0"
 
 # Where each public name lives. A module is imported when one of its names is first asked for.
 _MODULES = {

@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from . import __version__
+from ._common.version import __version__
 from .commands import benchmark, convert, data, demo, download_dreamsim, env, evaluate, push, serve, stylize, train
 from .commands.base import EXIT_BAD_INPUT, report_error
 

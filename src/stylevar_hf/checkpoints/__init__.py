@@ -8,7 +8,6 @@ All were trained by `examples/train_mini.sh` on procedural triplets; their model
 
 import os
 from pathlib import Path
-from typing import Any
 
 
 FOLDER = Path(__file__).parent
@@ -55,31 +54,6 @@ def bundled_checkpoint(name: str = DEFAULT) -> str:
     return str(FOLDER / name)
 
 
-def find_checkpoint(model: str | None, **hub_options: Any) -> str:
-    """
-    What a user calls a model, for `from_pretrained`: `None`, `"bundled"` and the names of the models of this package
-    give their folders, unless there is a folder of that name. So do the names of the published models,
-    `"stylevar-sft"` and `"stylevar-grpo"`, which are downloaded and converted the first time. Everything else is
-    returned as it is.
-
-    Args:
-        model (`str`, *optional*):
-            The name.
-        **hub_options:
-            `revision`, `token` and so on, of the published models.
-
-    Raises:
-        OSError: If a published model is neither in the cache nor to be had.
-    """
-    if model is None or model == ALIAS:
-        return bundled_checkpoint()
-    if is_released(model):
-        from ..conversion.released import find_converted
-
-        return find_converted(model, **hub_options)
-    return bundled_checkpoint(model) if model in MODELS and not os.path.isdir(model) else model
-
-
 def is_released(model: str) -> bool:
     """Whether a model is named by our name of a published one."""
     return model in RELEASED and not os.path.isdir(model)
@@ -94,6 +68,5 @@ __all__ = [
     "RELEASED",
     "RELEASED_REPOSITORY",
     "bundled_checkpoint",
-    "find_checkpoint",
     "is_released",
 ]

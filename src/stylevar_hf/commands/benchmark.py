@@ -6,8 +6,9 @@ import argparse
 import json
 import sys
 
+from ..conversion.loading import check_device
 from .base import Command, add_reporting_arguments, number
-from .models import add_model_argument, check_device
+from .models import add_model_argument
 
 
 _at_least_one = number(int, "a positive integer", lambda value: value >= 1)

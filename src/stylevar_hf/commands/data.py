@@ -154,7 +154,7 @@ def _default_processes(teacher: str) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from ..data.layouts.folders import check_folder
+    from ..data.folder_report import check_folder
 
     report = check_folder(args.root, args.format, args.min_side, args.workers, progress=not args.quiet)
     if args.json:

@@ -10,7 +10,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, distributions, version
 from typing import Any
 
-from .. import __version__
+from .._common.version import __version__
 from .base import Command
 
 

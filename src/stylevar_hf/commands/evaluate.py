@@ -12,9 +12,10 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from ..checkpoints import ALIAS, DEFAULT, find_checkpoint
+from ..checkpoints import ALIAS, DEFAULT
+from ..conversion.loading import find_checkpoint, load_pipeline
 from .base import Command, add_reporting_arguments, number
-from .models import add_precision_arguments, hide_loading_reports, load_pipeline
+from .models import add_precision_arguments, hide_loading_reports
 
 
 if TYPE_CHECKING:

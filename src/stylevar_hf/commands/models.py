@@ -1,20 +1,12 @@
 # Copyright 2026 The stylevar-hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""What the subcommands that load a model share: its arguments, and loading it with every weight in place."""
+"""What the subcommands that load a model share: its arguments, and what is said while it is loaded."""
 
 import argparse
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-
-from .base import one_line
-
-
-if TYPE_CHECKING:
-    from ..modeling_stylevar import StyleVARForConditionalGeneration
-    from ..pipeline_stylevar import StyleVARPipeline
 
 
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
@@ -43,96 +35,6 @@ def add_precision_arguments(parser: argparse.ArgumentParser) -> None:
         help="precision of the network; auto is what the checkpoint was saved in (default: auto)",
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default: auto)")
-
-
-def load_pipeline(
-    model: str | None, dtype: str = "auto", device: str = "auto", adapter: str | None = None, **place: str | None
-) -> "StyleVARPipeline":
-    """
-    A pipeline with complete weights.
-
-    Args:
-        model (`str`, *optional*): Folder, Hub id, or name of a bundled checkpoint; `None` for the default one.
-        dtype (`str`, *optional*, defaults to `"auto"`): `"auto"` or the name of a torch dtype.
-        device (`str`, *optional*, defaults to `"auto"`): `"auto"`, `"cpu"`, `"cuda"` or `"mps"`.
-        adapter (`str`, *optional*): Folder or Hub id of a LoRA adapter.
-        **place (`str`, *optional*): `variant`, `revision`, `subfolder` and `token` of the model.
-
-    Raises:
-        OSError: If there is no such model.
-        ValueError: If the device is missing or full, or peft for an adapter is missing, or the weights are not exactly
-            those of the model.
-    """
-    import torch
-    from transformers.utils import find_adapter_config_file, is_peft_available
-
-    from ..checkpoints import MODELS, RELEASED, find_checkpoint, is_released
-    from ..conversion.read import readable_model
-    from ..modeling_stylevar import StyleVARForConditionalGeneration
-    from ..pipeline_stylevar import StyleVARPipeline, find_image_processor
-
-    check_device(device)
-    folder, place = model, {name: value for name, value in place.items() if value is not None}
-    load = StyleVARForConditionalGeneration.from_pretrained
-    dtype = dtype if dtype == "auto" else getattr(torch, dtype)
-    try:
-        if is_released(model or "") or "variant" in place:
-            folder, place = StyleVARForConditionalGeneration.resolve_published(model, **place)
-        folder = find_checkpoint(folder)
-        is_adapter = find_adapter_config_file(folder, **place) is not None
-        if not is_peft_available() and (adapter is not None or is_adapter):
-            flag, name = ("--model", folder) if adapter is None else ("--adapter", adapter)
-            raise ValueError(
-                f"`{flag}` must be whole without peft, but got the adapter {name}. Run `pip install peft`."
-            )
-        base = {"token": place["token"]} if "token" in place else {}
-        with readable_model("--model", folder):
-            network, info = load(folder, dtype=dtype, output_loading_info=True, **place)
-            # An adapter may have none of its own; then its base's is taken.
-            image_processor = find_image_processor([(folder, place), (network.config._name_or_path, base)])
-    except OSError as error:
-        rule = f"the folder of a model, its id on the Hub, or one of {', '.join((*MODELS, *RELEASED))}"
-        raise OSError(f"`--model` must be {rule}, but got {folder!r}. {one_line(error)}") from error
-    _check_weights(folder, info)
-    if adapter is not None:
-        _put_adapter(network, adapter, base)
-    try:
-        return StyleVARPipeline(model=network, image_processor=image_processor, device=_device(device))
-    except torch.OutOfMemoryError as error:
-        hint = "Take --dtype bfloat16 or --device cpu."
-        raise ValueError(
-            f"`--device` must have room for the model, but got {device!r}, which is full. {hint}"
-        ) from error
-
-
-def _device(device: str) -> str | None:
-    return None if device == "auto" else device
-
-
-def _put_adapter(network: "StyleVARForConditionalGeneration", adapter: str, options: dict[str, Any]) -> None:
-    """Loads an adapter, or says in one line that it is none."""
-    from transformers.utils import find_adapter_config_file
-
-    from ..pipeline_stylevar import _check_adapter
-
-    try:
-        config = find_adapter_config_file(adapter, **options)
-        if config is None:
-            raise OSError("It has no adapter_config.json.")
-        _check_adapter(adapter, config)
-        network.load_adapter(adapter, adapter_kwargs=options)
-    except (OSError, RuntimeError) as error:
-        rule = "the folder of a LoRA adapter for this model, or its id on the Hub"
-        raise OSError(f"`--adapter` must be {rule}, but got {adapter!r}. {one_line(error)}") from error
-
-
-def check_device(device: str) -> None:
-    """Raise `ValueError` unless this machine has the device; `"auto"` and `"cpu"` every machine has."""
-    import torch
-
-    missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
-    if missing.get(device):
-        raise ValueError(f"`--device` must be present, but this machine has no {device!r}. Use --device cpu.")
 
 
 @contextmanager
@@ -171,12 +73,3 @@ def hide_loading_reports(quiet: bool) -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if bars:
             transformers_logging.enable_progress_bar()
-
-
-def _check_weights(folder: str, info: dict[str, Any]) -> None:
-    """transformers would fill in what is missing with random numbers."""
-    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
-        if names := sorted(map(str, info[problem])):
-            more = ", ..." if len(names) > 3 else ""
-            found = f"{len(names)} {problem.replace('_', ' ')} ({', '.join(names[:3])}{more})"
-            raise ValueError(f"`--model` must hold exactly its weights, but {folder} has {found}. Convert it again.")

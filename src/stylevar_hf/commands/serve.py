@@ -7,8 +7,9 @@ import os
 import sys
 from pathlib import Path
 
+from ..conversion.loading import load_pipeline
 from .base import Command, number
-from .models import add_model_argument, add_precision_arguments, hide_loading_reports, load_pipeline
+from .models import add_model_argument, add_precision_arguments, hide_loading_reports
 
 
 KEY_VARIABLE = "STYLEVAR_API_KEY"

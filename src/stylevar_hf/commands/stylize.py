@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..conversion.loading import load_pipeline
 from .base import EXIT_BAD_INPUT, Command, add_reporting_arguments, number, one_line, report_error
 from .film_files import is_film
-from .models import add_model_argument, add_precision_arguments, hide_loading_reports, load_pipeline
+from .models import add_model_argument, add_precision_arguments, hide_loading_reports
 from .stylize_controls import (
     FLAGS,
     add_control_arguments,

@@ -14,7 +14,7 @@ _MODULES = {
     "augmentation": ("TripletAugmentation",),
     "checking": ("Problem", "check_dataset", "find_problems"),
     "collator": ("StyleVARTripletCollator",),
-    "layouts.folders": ("check_folder",),
+    "folder_report": ("check_folder",),
     "cache.images": ("cache_images",),
     "layouts.imagepulse": ("load_imagepulse",),
     "making": ("MakingReport", "make_triplets"),
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .cache.tokens import cache_tokens, check_cached_tokens
     from .checking import Problem, check_dataset, find_problems
     from .collator import StyleVARTripletCollator
-    from .layouts.folders import check_folder
+    from .folder_report import check_folder
     from .layouts.imagepulse import load_imagepulse
     from .layouts.omnistyle import load_omnistyle
     from .layouts.unpaired import load_unpaired

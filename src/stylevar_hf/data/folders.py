@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where `check_folder` was before `data/layouts/`."""
 
-from .layouts.folders import FORMATS, FolderReport, check_folder, scan_folders
+from .folder_report import FORMATS, FolderReport, check_folder
+from .layouts.folders import scan_folders
 
 
 __all__ = ["FORMATS", "FolderReport", "check_folder", "scan_folders"]

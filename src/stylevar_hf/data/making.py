@@ -31,8 +31,8 @@ from typing import Any
 import PIL.Image
 from tqdm.auto import tqdm
 
-from .. import __version__
 from .._common.errors import invalid
+from .._common.version import __version__
 from .cache.files import write_atomically
 from .columns import IMAGE_COLUMNS
 from .pairing import Pairing, Picture, cut, describe_part, read_pictures

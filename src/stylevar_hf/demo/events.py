@@ -15,7 +15,7 @@ import gradio as gr
 import PIL.Image
 import torch
 
-from .. import __version__
+from .._common.version import __version__
 from ..pipeline_stylevar import StyleVARPipeline
 from .controls import Controls
 from .painting import Frame, paint

@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from ..commands.models import load_pipeline
+from ..conversion.loading import load_pipeline
 from ..pipeline_stylevar import StyleVARPipeline
 from .controls import build_controls
 from .events import MAX_SEED, MAX_VARIANTS, SHAPES, check_upload, pick, remember, return_to, stylize, to_brush

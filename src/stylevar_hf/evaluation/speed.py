@@ -25,7 +25,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from ..checkpoints import find_checkpoint
+from ..conversion.loading import find_checkpoint
 from ..modeling_stylevar import StyleVARForConditionalGeneration
 from ..pipeline_stylevar import has_fast_products
 

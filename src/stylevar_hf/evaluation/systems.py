@@ -11,7 +11,7 @@ from pathlib import PurePath
 
 from .._common.errors import invalid
 from .baselines import BASELINE_TITLES
-from .run.run_folder import file_name
+from .run_folder import file_name
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def _model_of_folder(report: Mapping[str, Any], path: Path) -> str | None:
     models = _mapping(_mapping(report.get("settings")).get("models"))
     if len(models) < 2:
         return None
-    from ..evaluation.run.checkpoints import own_fingerprint
+    from ..checkpoints.fingerprints import own_fingerprint
 
     folder = path.absolute().parent
     own = own_fingerprint(str(folder))

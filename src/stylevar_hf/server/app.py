@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from .. import __version__
+from .._common.version import __version__
 from ..pipeline_stylevar import StyleVARPipeline
 from .batching import WAITING_PIXELS, BadArguments, Batcher, Job, QueueFull
 from .errors import ApiError

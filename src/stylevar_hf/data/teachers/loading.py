@@ -179,7 +179,7 @@ def _import(teacher: str) -> Callable:
 
 
 def _load_stylevar(teacher: str, device: str | None) -> PipelineGenerator:
-    from ...checkpoints import find_checkpoint
+    from ...conversion.loading import find_checkpoint
     from ...pipeline_stylevar import StyleVARPipeline
 
     try:

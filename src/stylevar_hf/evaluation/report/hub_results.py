@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-from ..run.run_folder import file_name, write_atomically
+from ..run_folder import file_name, write_atomically
 from ..statistics import Estimate
 from .sections import read_measures
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..run.pairs import PairSet
-from ..run.run_folder import RunFolder, file_name, to_json, write_atomically
+from ..pairs import PairSet
+from ..run_folder import RunFolder, file_name, to_json, write_atomically
 from .gallery import save_gallery
 from .html import GalleryFigure, to_html
 from .hub_results import write_hub_results

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is known of checkpoints without their weights, and what is written of them into the results."""
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,19 +14,16 @@ from transformers.utils import (
     WEIGHTS_INDEX_NAME,
     WEIGHTS_NAME,
     cached_file,
-    find_adapter_config_file,
 )
-from transformers.utils.hub import extract_commit_hash
 
 from ..._common.errors import invalid
+from ...checkpoints.fingerprints import base_of
 from ...configuration_stylevar import StyleVARConfig
 from ...image_processing_stylevar import StyleVARImageProcessor
 from ...pipeline_stylevar import StyleVARPipeline, find_image_processor
 
 
 WEIGHT_FILES = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, WEIGHTS_NAME, WEIGHTS_INDEX_NAME)
-# What a result depends on beside the weights.
-CONFIG_FILES = ("adapter_config.json", "config.json", "generation_config.json")
 
 
 def common_processor(models: Mapping[str, str], image_size: int | None) -> StyleVARImageProcessor:
@@ -67,7 +62,7 @@ def common_processor(models: Mapping[str, str], image_size: int | None) -> Style
 
 def _read_processor(path: str) -> tuple[int, StyleVARImageProcessor]:
     """Image size and image processing of a checkpoint or an adapter, as the pipeline has them, without weights."""
-    base = _base_of(path)
+    base = base_of(path)
     side = StyleVARConfig.from_pretrained(base or path).image_size
     _check_complete(base or path)
     processor = find_image_processor([(place, {}) for place in (path, base) if place is not None])
@@ -80,12 +75,6 @@ def _check_complete(path: str) -> None:
         raise OSError(f"{path} has no config.json. Name the folder or repository of a model.")
     if os.path.isdir(path) and not any(Path(path, file).is_file() for file in WEIGHT_FILES):
         raise OSError(f"{path} has a config.json, but no {SAFE_WEIGHTS_NAME}. Save the model there.")
-
-
-def _base_of(path: str) -> str | None:
-    """What an adapter belongs to, in a folder or on the Hub; `None` of anything else."""
-    file = find_adapter_config_file(path)
-    return None if file is None else json.loads(Path(file).read_text(encoding="utf-8"))["base_model_name_or_path"]
 
 
 def describe_pipeline(pipeline: StyleVARPipeline) -> dict[str, Any]:
@@ -103,23 +92,4 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def fingerprint(path: str) -> str:
-    """A hash of a folder's weights and config, or a repository's commit on the Hub; of an adapter its base's too."""
-    base = _base_of(path)
-    return own_fingerprint(path) if base is None else f"{own_fingerprint(path)} on {own_fingerprint(base)}"
-
-
-def own_fingerprint(path: str) -> str:
-    """As [`fingerprint`], of an adapter without its base."""
-    if not os.path.isdir(path):
-        name = "config.json" if _base_of(path) is None else "adapter_config.json"
-        return str(extract_commit_hash(cached_file(path, name), None))
-    digest = hashlib.sha256()
-    for file in sorted(Path(path).glob("*")):
-        if file.suffix == ".safetensors" or file.name in CONFIG_FILES:
-            with open(file, "rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:16]
-
-
-__all__ = ["common_processor", "describe_pipeline", "device_name", "fingerprint", "own_fingerprint"]
+__all__ = ["common_processor", "describe_pipeline", "device_name"]

@@ -15,9 +15,9 @@ from ...measures.pictures import mean_colour_difference, signature_distance, str
 from ..inputs import MeasuredPicture
 from ..measures import Measure
 from ..metrics import MetricUnavailable, load_metric
+from ..pairs import PairSet
+from ..run_folder import RunFolder
 from ..systems import System
-from .pairs import PairSet
-from .run_folder import RunFolder
 
 
 # What torch raises at a file that is damaged, or of another network.

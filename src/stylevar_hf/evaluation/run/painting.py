@@ -13,9 +13,9 @@ from tqdm import tqdm
 from ..._common.errors import invalid
 from ...data.teachers.base import Generator
 from ..inputs import fit
+from ..pairs import PairSet
+from ..run_folder import RunFolder
 from ..systems import System
-from .pairs import PairSet
-from .run_folder import RunFolder
 
 
 OUT_OF_MEMORY = "`batch_size` must be small enough for the memory, but got {}. Lower it, or take bfloat16 or the CPU."

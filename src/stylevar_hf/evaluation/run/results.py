@@ -40,9 +40,9 @@ import numpy as np
 
 from ..measures import STYLE_AND_CONTENT_MEASURES, Measure, get_measure
 from ..model_checks import summarise_strength
+from ..pairs import PairSet
 from ..statistics import Estimate, bootstrap_mean
 from ..systems import System
-from .pairs import PairSet
 
 
 FORMAT = 1

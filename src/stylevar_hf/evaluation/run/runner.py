@@ -15,8 +15,9 @@ import torch
 import transformers
 from tqdm import tqdm
 
-from ... import __version__
 from ..._common.errors import invalid
+from ..._common.version import __version__
+from ...checkpoints.fingerprints import fingerprint
 from ...data.teachers.base import Generator, PipelineGenerator
 from ..baselines import BaselineUnavailable, get_baseline
 from ..benchmarks import load_benchmark
@@ -24,14 +25,14 @@ from ..evaluation_config import EvaluationConfig
 from ..inputs import batches
 from ..measures import STYLE_AND_CONTENT_MEASURES, Measure, choose_measures, get_measure
 from ..model_checks import evaluate_identity, evaluate_reconstruction
+from ..pairs import PairSet
 from ..report.report import write_report
+from ..run_folder import RunFolder, check_free, digest
 from ..systems import System, list_systems, name_models
-from .checkpoints import common_processor, describe_pipeline, device_name, fingerprint
+from .checkpoints import common_processor, describe_pipeline, device_name
 from .measuring import Jobs, measure_metric, measure_pictures, store_values, stored_values
 from .painting import OUT_OF_MEMORY, paint, rows_to_paint, seconds_per_image
-from .pairs import PairSet
 from .results import FORMAT, TRADE_OFF_MEASURES, describe_measures, describe_systems, summarise_set
-from .run_folder import RunFolder, check_free, digest
 from .token_losses import token_cross_entropies
 
 

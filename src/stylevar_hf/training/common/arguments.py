@@ -11,7 +11,7 @@ import torch
 from transformers.utils import IMAGE_PROCESSOR_NAME, cached_file
 
 from ..._common.errors import invalid
-from ...checkpoints import find_checkpoint
+from ...conversion.loading import find_checkpoint
 from ...image_processing_stylevar import StyleVARImageProcessor
 from ...modeling_stylevar import StyleVARForConditionalGeneration
 from .data_arguments import TripletDataArguments, load_training_data

@@ -14,8 +14,8 @@ from transformers import AutoConfig, ResNetModel
 from transformers.utils import logging
 
 from ..._common.errors import invalid
-from ...checkpoints import find_checkpoint
 from ...configuration_stylevar import StyleVARConfig, StyleVARVQConfig
+from ...conversion.loading import find_checkpoint
 from ...image_processing_stylevar import StyleVARImageProcessor
 from ...modeling_stylevar import StyleVARForConditionalGeneration
 from ...modeling_stylevar_vq import StyleVARVQModel

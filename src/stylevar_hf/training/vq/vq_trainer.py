@@ -17,7 +17,7 @@ from transformers import EvalPrediction, Trainer
 from transformers.trainer_utils import TrainOutput
 
 from ..._common.errors import invalid
-from ...checkpoints import find_checkpoint
+from ...conversion.loading import find_checkpoint
 from ...data.checking import check_dataset
 from ...data.mixing import EpochCallback
 from ...measures.psnr import peak_signal_to_noise_ratio

@@ -9,10 +9,10 @@ import numpy as np
 import PIL.Image
 from transformers.utils import logging
 
-from ...image_processing_stylevar import StyleVARImageProcessor
-from ..benchmarks import BenchmarkSet
-from ..controls import derangement
-from ..inputs import fit
+from ..image_processing_stylevar import StyleVARImageProcessor
+from .benchmarks import BenchmarkSet
+from .controls import derangement
+from .inputs import fit
 
 
 logger = logging.get_logger(__name__)

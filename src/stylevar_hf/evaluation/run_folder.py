@@ -24,7 +24,7 @@ from typing import Any
 
 import PIL.Image
 
-from ...image_processing_stylevar import load_image
+from ..image_processing_stylevar import load_image
 
 
 TEMPORARY = ".tmp"
