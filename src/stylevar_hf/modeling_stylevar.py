@@ -1022,6 +1022,7 @@ class StyleVARForConditionalGeneration(StyleVARPreTrainedModel, StyleVARGenerati
             content_embedding=content.embedding,
             style_embedding=style.embedding,
             style_weights=style.weights,
+            return_dict=True,
             **{
                 name: value
                 for name, value in (
