@@ -106,6 +106,8 @@ EXTRAS = {
         "matplotlib>=3.11,<4",
         "peft>=0.21,<0.22",
         "httpx2>=2.16,<3",
+        "nbclient>=0.11,<0.12",  # runs the notebook
+        "ipykernel>=7.4,<8",
         "openai>=3.57,<4",  # the client that the server is tested with
         *SERVE,
         "torch-fidelity>=0.4,<0.5",

@@ -1,5 +1,10 @@
 # Copyright 2026 The stylevar-hf authors.
 # SPDX-License-Identifier: Apache-2.0
+#
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["stylevar-hf[rl]"]
+# ///
 """
 What one GRPO update costs on this machine, part by part, beside the loop of the published code: one prompt, a
 model of the released layout with random weights, LoRA of rank 256 and alpha 512, the real DreamSim package on random

@@ -1,5 +1,10 @@
 # Copyright 2026 The stylevar-hf authors.
 # SPDX-License-Identifier: Apache-2.0
+#
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["stylevar-hf[train]"]
+# ///
 """
 How fast supervised training is on this machine: tokens per second, share of the peak of its matrix products, and what
 the cache of codes and small images saves, all in one run. Prints one JSON object.

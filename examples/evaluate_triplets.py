@@ -1,5 +1,10 @@
 # Copyright 2026 The stylevar-hf authors.
 # SPDX-License-Identifier: Apache-2.0
+#
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["stylevar-hf[eval]"]
+# ///
 """
 How well a checkpoint transfers style: `stylevar evaluate` with the strength dial at -1, 0 and 1.
 

@@ -1,5 +1,10 @@
 # Copyright 2026 The stylevar-hf authors.
 # SPDX-License-Identifier: Apache-2.0
+#
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["stylevar-hf[eval]"]
+# ///
 """
 What the controls do, measured on pairs of pictures: one table per control with 95 % bootstrap intervals, as JSON and
 Markdown.

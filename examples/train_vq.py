@@ -1,5 +1,10 @@
 # Copyright 2026 The stylevar-hf authors.
 # SPDX-License-Identifier: Apache-2.0
+#
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["stylevar-hf[train]"]
+# ///
 """
 Training of a multi-scale VQ-VAE, the tokenizer of StyleVAR, on any images.
 

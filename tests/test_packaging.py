@@ -4,6 +4,7 @@
 
 import re
 import runpy
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,20 @@ class TestDescription:
     def test_relative_link_leads_to_a_file(self, link):
         if not link.startswith(("http", "#")):
             assert (ROOT / link.split("#")[0]).exists()
+
+
+class TestScripts:
+    """`uv run examples/...` and `hf jobs uv run` read what a script needs from its header (PEP 723)."""
+
+    @pytest.mark.parametrize("script", sorted((ROOT / "examples").glob("*.py")), ids=lambda script: script.name)
+    def test_header_names_extras_that_there_are(self, script, metadata):
+        text = script.read_text(encoding="utf-8")
+        header = re.search(r"^# /// script\n((?:#.*\n)+?)# ///$", text, re.MULTILINE)
+        fields = tomllib.loads(re.sub(r"^# ?", "", header[1], flags=re.MULTILINE))
+        setup = metadata()
+        assert fields["requires-python"] == setup["python_requires"]
+        ours = [re.fullmatch(r"stylevar-hf\[(\w+)\]", one) for one in fields["dependencies"]]
+        assert ours[0][1] in setup["extras_require"]
 
 
 class TestRepositoryFiles:
