@@ -84,9 +84,9 @@ sft sft-256 --model_name_or_path "$output/sft-128" --vq_model "$output/vq-128" -
     --per_device_train_batch_size $batch_256 --learning_rate "$(times 5e-4 $rate)" --max_steps "$(steps 12000)" \
     $(limit "${SFT_SECONDS:-}")
 
-# 4. The decoder learns on, against a discriminator, from the same codes.
+# 4. The decoder learns on from the same codes, for textures as rough as they are.
 vq vq-256 --init_from "$output/vq-128" --patch_nums 1 2 4 8 16 32 --freeze_codes --random_crop_scale 0.9 \
-    --adversarial_weight 0.5 --adversarial_start_step "$(steps 300)" --per_device_train_batch_size $((batch_256 / 2)) \
+    --texture_weight 0.5 --per_device_train_batch_size $((batch_256 / 2)) \
     --learning_rate "$(times 2e-4 $rate)" --max_steps "$(steps 3000)" $(limit "${DECODER_SECONDS:-}")
 
 # A model with the trained decoder as it ships: stored in 16 bits and loaded in 32 unless another precision is asked for,

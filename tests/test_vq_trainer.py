@@ -15,7 +15,7 @@ from transformers import ResNetConfig, ResNetModel, TrainerCallback, TrainingArg
 
 from stylevar_hf import StyleVARForConditionalGeneration, StyleVARVQConfig, StyleVARVQModel, cli
 from stylevar_hf.measures.psnr import peak_signal_to_noise_ratio as psnr
-from stylevar_hf.measures.vgg import VGG19Features
+from stylevar_hf.measures.vgg import FeatureSpreadDistance, VGG19Features
 from stylevar_hf.training.common import checkpointing
 from stylevar_hf.training.common.ema import EMACallback
 from stylevar_hf.training.common.pictures import draw_grid
@@ -326,6 +326,29 @@ class TestPerceptualDistance:
         trainer = train(tmp_path, max_steps=1, perceptual_weight=2.0, perceptual_weights=[str(path)])
         assert trainer.state.log_history[0]["perceptual_loss"] > 0
         assert trainer.evaluate(make_rows(4))["eval_perceptual"] > 0
+
+    def test_texture_term_enters_the_loss(self, tmp_path):
+        options = {"perceptual_weight": 2.0, "perceptual_weights": [str(self.vgg(tmp_path))], "max_steps": 1}
+        log = train(tmp_path, texture_weight=0.5, **options).state.log_history[0]
+        expected = log["reconstruction_loss"] + log["codebook_loss"] + 0.25 * log["commitment_loss"]
+        expected += 2 * log["perceptual_loss"] + 0.5 * log["texture_loss"]
+        assert log["loss"] == pytest.approx(expected, rel=1e-4)
+        with pytest.raises(ValueError, match="`perceptual_weights` must be given with `texture_weight`"):
+            make_args(tmp_path, texture_weight=0.5)
+
+    def test_texture_is_the_spread_of_features_in_windows(self, tmp_path):
+        path = self.vgg(tmp_path)
+        distance, network = FeatureSpreadDistance([path]), VGG19Features(path)
+        first, second = torch.rand(2, 2, 3, 32, 32)
+        terms = []
+        for found, wanted in zip(network(first), network(second), strict=True):
+            side = min(8, found.shape[-1])
+            windows = [part.unfold(2, side, side).unfold(3, side, side).flatten(4) for part in (found, wanted)]
+            spread = [part.std(dim=4, correction=0) for part in windows]
+            terms.append((spread[0] - spread[1]).abs().mean(dim=(1, 2, 3)) / spread[1].mean(dim=(1, 2, 3)))
+        torch.testing.assert_close(distance(first, second), torch.stack(terms).mean(dim=0), rtol=1e-3, atol=1e-4)
+        moved = first.roll(8, dims=3)[..., 8:24, 8:24]  # strokes elsewhere, as rough
+        assert distance(moved, first[..., 8:24, 8:24]).max() < distance(moved * 0.5 + 0.25, moved).min()
 
 
 class TestAdaptiveWeight:

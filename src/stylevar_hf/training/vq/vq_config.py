@@ -43,6 +43,9 @@ class StyleVARVQTrainerConfig(TrainingArguments):
         perceptual_weights (`list[str]`, *optional*):
             One or more files of VGG-19 weights (`.safetensors`, or torchvision's `.pth`): relative distance of their
             features instead of LPIPS, see [`~stylevar_hf.training.vq_losses.PerceptualDistance`].
+        texture_weight (`float`, *optional*, defaults to 0.0):
+            Weight of [`~stylevar_hf.measures.vgg.FeatureSpreadDistance`], which sharpens textures; needs
+            `perceptual_weights`.
         perceptual_network (`str`, *optional*, defaults to `"vgg"`):
             The backbone of LPIPS: `"vgg"`, `"alex"` or `"squeeze"`.
         adversarial_weight (`float`, *optional*, defaults to 0.0):
@@ -103,6 +106,7 @@ class StyleVARVQTrainerConfig(TrainingArguments):
     perceptual_weights: list[str] | None = field(
         default=None, metadata={"help": "Files of VGG-19 weights; default: LPIPS."}
     )
+    texture_weight: float = field(default=0.0, metadata={"help": "Weight of the spread of features in windows."})
     perceptual_network: str = field(default="vgg", metadata={"help": "Backbone of LPIPS: vgg, alex or squeeze."})
     adversarial_weight: float = field(default=0.0, metadata={"help": "Weight of the adversarial term."})
     adversarial_start_step: int = field(default=0, metadata={"help": "Step at which the discriminator starts."})
@@ -133,6 +137,7 @@ class StyleVARVQTrainerConfig(TrainingArguments):
                 raise invalid(name, f"one of {', '.join(choices)}", repr(getattr(self, name)), "Choose one of these.")
         for name in (
             "perceptual_weight",
+            "texture_weight",
             "adversarial_weight",
             "adversarial_start_step",
             "dead_code_revival_steps",
@@ -141,6 +146,9 @@ class StyleVARVQTrainerConfig(TrainingArguments):
         ):
             if not getattr(self, name) >= 0:
                 raise invalid(name, "0 or more", getattr(self, name), "0 switches it off.")
+        if self.texture_weight > 0 and not self.perceptual_weights:
+            fix = "Name a file of VGG-19 weights."
+            raise invalid("perceptual_weights", "given with `texture_weight`", self.perceptual_weights, fix)
         if self.freeze_codes and self.quantizer_warmup_steps > 0:
             fix = "Frozen codes are learned already."
             raise invalid("quantizer_warmup_steps", "0 with `freeze_codes`", self.quantizer_warmup_steps, fix)

@@ -22,6 +22,7 @@ from ...data.checking import check_dataset
 from ...data.mixing import EpochCallback
 from ...measures.psnr import peak_signal_to_noise_ratio
 from ...measures.ssim import structural_similarity
+from ...measures.vgg import FeatureSpreadDistance
 from ...modeling_stylevar_vq import StyleVARVQModel
 from ...pipeline_stylevar import find_image_processor
 from ..common.checkpoint_files import save_picture
@@ -57,8 +58,8 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
     image) and `_load_optimizer_and_scheduler` (the rest of the state). Checkpoints are complete or not there, and a
     resumed run finds its place in a stream. Runs on one process or under DDP.
 
-    `loss = reconstruction + codebook + beta * commitment + w_p * perceptual + w_a * lambda * (-mean D(x_hat))`, see
-    [`StyleVARVQModel`] for the first three (arXiv 2404.02905, eq. 5).
+    `loss = reconstruction + codebook + beta commitment + w_p perceptual + w_t texture + w_a lambda (-mean D(x_hat))`,
+    see [`StyleVARVQModel`] for the first three (arXiv 2404.02905, eq. 5).
 
     Logs, beside those of `Trainer`: each term, `codebook_usage` and `codebook_perplexity` (also per scale, over the
     steps since the last log), `revived_codes`. Evaluation: `eval_psnr`, `eval_ssim`, the same per scale, usage and
@@ -110,6 +111,9 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         self.perceptual_loss = None
         if args.perceptual_weight > 0:
             self.perceptual_loss = load_perceptual_loss(args.perceptual_network, args.perceptual_weights)
+        self.texture_loss = None
+        if args.texture_weight > 0:
+            self.texture_loss = FeatureSpreadDistance(args.perceptual_weights, option="perceptual_weights")
         columns = args.image_columns
         if (args.check_data or args.skip_broken) and isinstance(train_dataset, datasets.Dataset):
             found = find_image_columns(train_dataset, columns)
@@ -160,6 +164,8 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
             self.add_callback(EpochCallback(train_dataset))
         if self.perceptual_loss is not None:
             self.perceptual_loss.to(args.device)
+        if self.texture_loss is not None:
+            self.texture_loss.to(args.device)
 
         self.discriminator = self.discriminator_optimizer = None
         self._adversarial_pair: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -227,15 +233,18 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         terms["codebook_loss"], terms["commitment_loss"] = outputs.codebook_loss, outputs.commitment_loss
         weight = self.tokenizer_model.config.commitment_weight
         quantization_loss = terms["codebook_loss"] + weight * terms["commitment_loss"]
-        # Until the codebook is filled its vectors mean nothing; times 0, so that DDP finds a gradient for all of them.
-        loss = terms["reconstruction_loss"] + (0.0 if warming_up else 1.0) * quantization_loss
+        pair = (outputs.reconstruction / 2 + 0.5, pixel_values.float() / 2 + 0.5)  # in [0, 1]
+        pictures = terms["reconstruction_loss"]
         if self.perceptual_loss is not None:
-            pair = (outputs.reconstruction / 2 + 0.5, pixel_values.float() / 2 + 0.5)  # in [0, 1]
             terms["perceptual_loss"] = self.perceptual_loss(*pair).mean()
-            loss = loss + args.perceptual_weight * terms["perceptual_loss"]
+            pictures = pictures + args.perceptual_weight * terms["perceptual_loss"]
+        if self.texture_loss is not None:
+            terms["texture_loss"] = self.texture_loss(*pair).mean()
+            pictures = pictures + args.texture_weight * terms["texture_loss"]
+        # Until the codebook is filled its vectors mean nothing; times 0, so that DDP finds a gradient for all of them.
+        loss = pictures + (0.0 if warming_up else 1.0) * quantization_loss
         if training and self.discriminator is not None and step >= args.adversarial_start_step:
             terms["generator_loss"] = self._generator_loss(outputs.reconstruction)
-            pictures = terms["reconstruction_loss"] + args.perceptual_weight * terms.get("perceptual_loss", 0.0)
             last_layer = self.tokenizer_model.decoder.conv_out.weight
             terms["adaptive_weight"] = adaptive_weight(pictures, terms["generator_loss"], last_layer)
             loss = loss + args.adversarial_weight * terms["adaptive_weight"] * terms["generator_loss"]
