@@ -66,6 +66,19 @@ class TestImport:
         assert seen_by_type_checkers == set(package.__all__) - {"__version__"}
         assert seen_by_type_checkers == set(names_of(package._MODULES))
 
+    def test_flat_files_import_each_other_and_nothing_else_of_the_package(self):
+        allowed = {"torch", "transformers", "PIL", "numpy", "huggingface_hub", "peft", *sys.stdlib_module_names}
+        files = list(PACKAGE.glob("*_stylevar*.py"))
+        assert len(files) > 6
+        for file in files:
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and node.level:
+                    assert node.level == 1 and node.module.endswith(("_stylevar", "_stylevar_vq")), file.name
+                elif isinstance(node, ast.ImportFrom):
+                    assert node.module.partition(".")[0] in allowed, file.name
+                elif isinstance(node, ast.Import):
+                    assert {alias.name.partition(".")[0] for alias in node.names} <= allowed, file.name
+
     def test_unknown_name_raises(self):
         with pytest.raises(AttributeError, match="no attribute 'StyleVAR'"):
             _ = stylevar_hf.StyleVAR

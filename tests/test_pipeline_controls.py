@@ -2,12 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The controls of the pipeline: neutral values change nothing, each does what it says, bad input comes first."""
 
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
 import numpy as np
 import PIL.Image
 import pytest
 import torch
 from test_pipeline_stylevar import assert_close, assert_same, differ, photos, pipe  # noqa: F401
 
+import stylevar_hf
 from stylevar_hf.retouching_stylevar import rgb_to_oklab
 
 
@@ -105,7 +112,10 @@ class TestMask:
     def test_other_proportions_get_a_notice(self, pipe, photos, caplog):  # noqa: F811
         with caplog.at_level("WARNING"):
             pipe(photos[0], photos[1], seed=0, mask=picture(11, 37, slice(0, 9)))
+            blend = pipe.blend_styles(photos[:2], masks=[picture(9, 31, slice(0, 9)), picture(9, 31, slice(9, 31))])
+            pipe(photos[0], blend, seed=0)
         assert "`mask` of 37 x 11 pixels is stretched" in caplog.text
+        assert "`masks` of 31 x 9 pixels is stretched" in caplog.text
 
 
 class TestFit:
@@ -313,6 +323,38 @@ class TestStylizeFrames:
             list(pipe.stylize_frames([photos[0], photos[1]], photos[0]))
         with pytest.raises(ValueError, match=r"`steadiness` must be a number in \[0, 1\]"):
             pipe.stylize_frames([photos[0]], photos[0], steadiness=2)
+
+
+@pytest.mark.slow
+def test_controls_work_without_the_package(tiny_model_dir, tmp_path):
+    """The flat files alone, as remote code: all but rewards by name and films from files."""
+    folder = tmp_path / "remote"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    for file in Path(stylevar_hf.__file__).parent.glob("*_stylevar*.py"):
+        shutil.copy(file, folder)
+    code = """
+        import sys; sys.modules["stylevar_hf"] = None
+        import numpy as np, PIL.Image
+        from remote.modeling_stylevar import StyleVARForConditionalGeneration
+        from remote.pipeline_stylevar import StyleVARPipeline
+        pipe = StyleVARPipeline(StyleVARForConditionalGeneration.from_pretrained(sys.argv[1]), device="cpu")
+        picture = PIL.Image.fromarray(np.arange(24 * 40 * 3, dtype=np.uint32).reshape(24, 40, 3).astype(np.uint8))
+        blend = pipe.blend_styles([picture, picture.rotate(90)], [1, 2])
+        mask = picture.convert("L").point(lambda value: 255 if value > 99 else 0)
+        controls = dict(keep_colors=0.5, mask=mask, strength_per_scale="strokes", paint_size=32, num_candidates=2)
+        best = pipe(picture, blend, seed=0, rank_by=lambda images, **_: [one.mean() for one in images], **controls)
+        print(best.size, len(list(pipe.stylize_frames([picture] * 2, blend))))
+        try:
+            pipe(picture, picture, num_candidates=2, rank_by="ssim")
+        except ImportError as error:
+            print(error)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), tiny_model_dir]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[0] == "(52, 32) 2"
+    assert "pip install stylevar-hf" in result.stdout.splitlines()[1]
 
 
 class TestBadInput:

@@ -31,6 +31,7 @@ from .pipeline_inputs_stylevar import (
     notice_aspects,
     per_pair,
     read_maps,
+    style_masks,
 )
 from .retouching_stylevar import Retouching
 
@@ -212,7 +213,8 @@ class StyleVARControls:
                 )
             job.sizes, job.images = inputs["sizes"], inputs["images"]
             if index == 0:
-                for name, maps in (("mask", job.masks), ("strength_map", job.maps)):
+                of_styles = style_masks(job.styles)
+                for name, maps in (("mask", job.masks), ("strength_map", job.maps), ("masks", of_styles)):
                     notice_aspects(name, maps, job.sizes)
             job.generators = [torch.Generator().manual_seed(int(seed))]
             content = None

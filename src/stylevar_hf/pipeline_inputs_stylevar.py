@@ -153,6 +153,11 @@ def notice_aspects(name: str, maps: list[torch.Tensor | None], sizes: list[tuple
             )
 
 
+def style_masks(styles: list[StyleVARReference]) -> list[torch.Tensor | None]:
+    """One mask of each blend that has some; all of a blend are of one size."""
+    return [None if style.masks is None else style.masks[0, 0] for style in styles]
+
+
 def split_by_kind(batches: list[tuple[range, range]], styles: list[StyleVARReference]) -> list[tuple[range, range]]:
     """The same batches, divided where a blend of several styles meets another number of styles."""
 
@@ -241,4 +246,5 @@ __all__ = [
     "read_maps",
     "split_batches",
     "split_by_kind",
+    "style_masks",
 ]

@@ -43,6 +43,7 @@ from .pipeline_inputs_stylevar import (
     read_maps,
     split_batches,
     split_by_kind,
+    style_masks,
 )
 from .retouching_stylevar import Retouching
 
@@ -483,6 +484,7 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
             paint_size=paint_size,
             windows_at_once=max(batch_size, 4),
         )
+        notice_aspects("masks", style_masks(job.styles), job.sizes)
         if paint_size is None:
             encoded = self._encode(self.model.encode_content, inputs["pixel_values"], batch_size)
             batches = split_by_kind(split_batches(num_pairs, num_draws, batch_size), job.styles)
