@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="procedural",
         metavar="NAME[:ROOT]",
         help="procedural (the default), omnistyle:ROOT, imagepulse:ROOT, unpaired:CONTENTS,STYLES, "
-        "styleid:CONTENTS,STYLES or triplets:DIR",
+        "styleid:CONTENTS,STYLES, corpus:CONTENTS,STYLES or triplets:DIR",
     )
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="a new folder for everything")
     parser.add_argument("--num-pairs", type=count, metavar="N", help="pairs per set (default: 200; all for styleid)")
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--baselines",
         nargs="*",
         metavar="NAME",
-        help="of content, style, reinhard, swapped and adain; none after a bare flag (default: all)",
+        help="of content, style, reinhard, swapped, adain and magenta; none after a bare flag (default: all)",
     )
     parser.add_argument(
         "--weights",
@@ -56,7 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="NAME=PATH",
-        help="weights of a metric or of adain that are not to be downloaded",
+        help="weights of a metric or of adain that are not to be downloaded; transfer=PATH: VGG-19 files for content "
+        "and style retrieval and the style distance covered",
     )
     parser.add_argument(
         "--style-strength",

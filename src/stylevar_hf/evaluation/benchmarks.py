@@ -9,6 +9,7 @@ The sets of pairs that checkpoints are judged on.
 | `omnistyle:ROOT`, `imagepulse:ROOT` | random pairs of the validation split: contents that training never saw |
 | `unpaired:CONTENTS,STYLES` | random pairs of two folders, such as COCO and WikiArt; no target |
 | `styleid:CONTENTS,STYLES` | all pairs of two folders, in StyleID's protocol 20 contents and 40 styles; no target |
+| `corpus:CONTENTS,STYLES` | middle squares of pictures that take turns; targets by Magenta's network, if there |
 | `triplets:DIR` | any triplets of your own, see [`load_triplets`]; target optional |
 
 Every picture is decoded once before anything is painted, so that a broken one stops the run at its start.
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+from tqdm import tqdm
 
 from .._common.errors import invalid, listed
 from .._common.files import existing_folder, files_below
@@ -30,21 +32,25 @@ from ..data.layouts.archives import extract_archive
 from ..data.layouts.folders import scan_folders
 from ..data.layouts.imagepulse import archive_name, find_archives, scan_folder
 from ..data.layouts.omnistyle import scan_omnistyle
-from ..data.layouts.scanning import Scan, dataset_from_scan, is_image
+from ..data.layouts.scanning import Scan, dataset_from_scan, features, is_image
 from ..data.layouts.unpaired import load_unpaired
+from ..data.pairing import Pairing, cut, read_pictures
 from ..data.pictures import with_pictures
 from ..data.procedural.triplets import load_procedural
+from ..data.teachers.base import Generator
 from ..data.triplets import load_triplets, open_source
+from .baselines import BaselineUnavailable, get_baseline
 
 
-BENCHMARKS = ("procedural", "omnistyle", "imagepulse", "unpaired", "styleid", "triplets")
+BENCHMARKS = ("procedural", "omnistyle", "imagepulse", "unpaired", "styleid", "corpus", "triplets")
 PROCEDURAL_SETS = ("in_distribution", "near_distribution", "out_of_distribution")
 STYLEID_SIZES = (20, 40)
 DEFAULT_NUM_PAIRS = 200
 # The split of the loaders' and trainers' defaults. A checkpoint does not say with which it was trained.
 VALIDATION_FRACTION, SPLIT_SEED = 0.05, 0
 FORMS = (
-    "procedural, omnistyle:ROOT, imagepulse:ROOT, unpaired:CONTENTS,STYLES, styleid:CONTENTS,STYLES or triplets:DIR"
+    "procedural, omnistyle:ROOT, imagepulse:ROOT, unpaired:CONTENTS,STYLES, styleid:CONTENTS,STYLES, "
+    "corpus:CONTENTS,STYLES or triplets:DIR"
 )
 
 
@@ -102,7 +108,7 @@ def parse_benchmark(spec: str) -> tuple[str, tuple[str, ...]]:
         ValueError: If it has not one of the forms.
     """
     kind, separator, rest = spec.partition(":")
-    num_folders = {"procedural": 0, "unpaired": 2, "styleid": 2}.get(kind, 1)
+    num_folders = {"procedural": 0, "unpaired": 2, "styleid": 2, "corpus": 2}.get(kind, 1)
     folders = tuple(rest.split(",")) if num_folders == 2 else (rest,) if num_folders else ()
     fits = kind in BENCHMARKS and bool(separator) == bool(num_folders)
     if not fits or len(folders) != num_folders or not all(folders):
@@ -146,6 +152,8 @@ def load_benchmark(
     if kind == "procedural":
         with _bars_of_datasets(progress):
             return [_procedural(name, num_pairs or DEFAULT_NUM_PAIRS, seed, image_size) for name in PROCEDURAL_SETS]
+    if kind == "corpus":
+        return [_corpus(folders, num_pairs or DEFAULT_NUM_PAIRS, seed, image_size, allow_missing, progress)]
     if kind in ("unpaired", "styleid"):
         found = _two_folders(kind, folders, num_pairs, seed)
     else:
@@ -252,6 +260,39 @@ def _two_folders(kind: str, folders: Sequence[str], num_pairs: int | None, seed:
             notes.append(f"The protocol takes all pairs; here are {num_pairs} of {total}.")
     source = f"{folders[0]} x {folders[1]} ({counts[0]} contents, {counts[1]} styles)"
     return BenchmarkSet(kind, pairs, source, tuple(notes))
+
+
+def _corpus(
+    folders: Sequence[str], num_pairs: int, seed: int, image_size: int, allow_missing: bool, progress: bool
+) -> BenchmarkSet:
+    """The middle squares of pictures that take turns, as [`make_triplets`] would pair them."""
+    (contents, no_contents), (styles, no_styles) = (
+        read_pictures("benchmark", folder, skip_broken=allow_missing, progress=progress) for folder in folders
+    )
+    pairing = Pairing(len(contents), len(styles), seed, min_crop=1, flip=False)
+    teacher, notes = _teacher()
+    rows = []
+    for index in tqdm(range(num_pairs), desc="Pairing", unit="pair", disable=not progress):
+        parts = zip(pairing[index], (contents, styles), strict=True)
+        content, style = ((replace(part, left=0.5, top=0.5), pictures[part.picture]) for part, pictures in parts)
+        images = {
+            name: cut(part, picture.path, image_size)
+            for name, (part, picture) in (("content", content), ("style", style))
+        }
+        if teacher is not None:
+            images["target"] = teacher.stylize([images["content"]], [images["style"]], [seed + index])[0]
+        rows.append({**images, "content_id": content[1].id, "style_id": style[1].id})
+    dataset = datasets.Dataset.from_list(rows, features=features(list(rows[0])))
+    source = f"{folders[0]} x {folders[1]} ({len(contents)} contents, {len(styles)} styles)"
+    return BenchmarkSet("corpus", dataset, source, notes, tuple(no_contents + no_styles))
+
+
+def _teacher() -> tuple[Generator | None, tuple[str, ...]]:
+    """Who paints the targets, and what a reader must know of them."""
+    try:
+        return get_baseline("magenta"), ("The targets are Magenta's.",)
+    except BaselineUnavailable as error:
+        return None, (f"Without targets. {error}",)
 
 
 def _choose(found: BenchmarkSet, num_pairs: int, seed: int) -> BenchmarkSet:

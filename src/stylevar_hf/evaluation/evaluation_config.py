@@ -22,7 +22,7 @@ class EvaluationConfig:
     Args:
         benchmark (`str`):
             `"procedural"`, `"omnistyle:ROOT"`, `"imagepulse:ROOT"`, `"unpaired:CONTENTS,STYLES"`,
-            `"styleid:CONTENTS,STYLES"` or `"triplets:DIR"`; see [`load_benchmark`].
+            `"styleid:CONTENTS,STYLES"`, `"corpus:CONTENTS,STYLES"` or `"triplets:DIR"`; see [`load_benchmark`].
         output_dir (`str` or `os.PathLike`):
             Where everything is written.
         models (`Sequence[str]` or `Mapping[str, str]`, *optional*):
@@ -35,7 +35,8 @@ class EvaluationConfig:
         baselines (`Sequence[str]`, *optional*):
             Of `BASELINE_NAMES`; by default all.
         weights (`Mapping[str, str]`, *optional*):
-            Metric, or `adain`, to the file or folder of its weights.
+            Metric, or `adain`, to the file or folder of its weights; `transfer`: VGG-19 for content and style
+            retrieval and the style distance covered, a file or a folder of `vgg19*` files that reach relu4_1 together.
         style_strength (`float`, *optional*, defaults to 0.0):
             Of the checkpoints in the tables, in [-1, 1].
         strengths (`Sequence[float]`, *optional*):
@@ -106,8 +107,9 @@ class EvaluationConfig:
         choose_measures(self.metrics, has_target=True)
         list_systems((), (), self.chosen_baselines, self.style_strength, ())
         for name, path in self.weights.items():
-            if name not in ("adain", *(measure.name for measure in choose_measures(None, True) if measure.is_metric)):
-                raise invalid("weights", "of a metric or of adain", repr(name), "See `metrics`.")
+            metrics = [measure.name for measure in choose_measures(None, True) if measure.is_metric]
+            if name not in ("adain", "transfer", *metrics):
+                raise invalid("weights", "of a metric, of adain or of transfer", repr(name), "See `metrics`.")
             if not Path(path).exists():
                 raise invalid("weights", "files or folders that exist", f"{name}={path}", "Check the path.")
         if not -1 <= self.style_strength <= 1:

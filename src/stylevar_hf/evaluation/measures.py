@@ -12,6 +12,9 @@ trained network, in one table.
 | `style_colour`, `style_texture` | 0 | style | the same |
 | `content_structure` | 0 | content; 1 - SSIM | [`structural_similarity`] |
 | `content_colour` | 0 | content; Delta E | [`mean_colour_difference`] |
+| `content_retrieval`, `style_retrieval` | 1 | all contents, all styles of the set | [`retrieval_probability`] |
+| `style_covered` | 1 | style and content | [`style_distance_covered`] |
+| `sharpness` | 1 for as much as in the content | content | [`sharpness`](stylevar_hf.measures.transfer.sharpness) |
 """
 
 import difflib
@@ -57,6 +60,9 @@ class Measure:
 # In the order of the paper's table.
 PAPER_MEASURES = ("style_loss", "content_loss", "lpips", "ssim", "dreamsim", "clip_similarity")
 STYLE_AND_CONTENT_MEASURES = ("style_colour", "style_texture", "content_structure", "content_colour")
+# Those that need a network, all from the same features.
+TRANSFER_MEASURES = ("content_retrieval", "style_retrieval", "style_covered")
+_TRANSFER = "stylevar_hf.measures.transfer"
 OWN_MEASURES = {
     measure.name: measure
     for measure in (
@@ -67,6 +73,10 @@ OWN_MEASURES = {
         Measure("style_texture", "Texture to style", False, "style", 3),
         Measure("content_structure", "1 - SSIM to content", False, "content", 3),
         Measure("content_colour", "Lab difference to content", False, "content", 1),
+        Measure("content_retrieval", "Content found among 24", True, "content", 3, source=_TRANSFER),
+        Measure("style_retrieval", "Style found among 24", True, "style", 3, source=_TRANSFER),
+        Measure("style_covered", "Style distance covered", True, "style", 3, source=_TRANSFER),
+        Measure("sharpness", "Sharpness", True, "content", 2, source=_TRANSFER),
     )
 }
 MEASURE_NAMES = (*METRIC_NAMES, *OWN_MEASURES)
@@ -106,6 +116,7 @@ __all__ = [
     "OWN_MEASURES",
     "PAPER_MEASURES",
     "STYLE_AND_CONTENT_MEASURES",
+    "TRANSFER_MEASURES",
     "Measure",
     "choose_measures",
     "get_measure",

@@ -20,11 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .vgg import VGG19Features
+from .._common.errors import invalid
+from .vgg import VGG19Features, gram_matrix
 
 
-CONTENT_BLOCK = 4  # relu4_1
-STYLE_BLOCKS = (1, 2, 3)  # relu1_1, relu2_1, relu3_1
+CONTENT_LAYER = "relu4_1"
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1")
 NUM_CANDIDATES = 24
 LUMINANCE_WEIGHTS = (0.299, 0.587, 0.114)
 # To what luminance is normalised before the network: about that of photographs.
@@ -34,7 +35,7 @@ EPSILON = 1e-5
 
 class TransferFeatures(nn.Module):
     """
-    Features of VGG-19 after ReLU, each block's from the widest of the networks given that has it: relu1_1 to relu3_1
+    Features of VGG-19 after ReLU, each layer's from the widest of the networks given that has it: relu1_1 to relu3_1
     for the style, relu4_1 for the content.
 
     Args:
@@ -51,36 +52,23 @@ class TransferFeatures(nn.Module):
         super().__init__()
         paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
         self.networks = nn.ModuleList(VGG19Features(path) for path in paths)
-        depth = max((len(network.layers) for network in self.networks), default=0)
-        if depth < CONTENT_BLOCK:
+        if not any(CONTENT_LAYER in network.layers for network in self.networks):
             found = ", ".join(map(str, paths)) or "none"
-            raise ValueError(
-                f"`weights` must reach relu{CONTENT_BLOCK}_1, but got {found}, up to relu{depth}_1. Add a file of "
-                "VGG-19 that does."
-            )
+            raise invalid("weights", f"files that reach {CONTENT_LAYER}", found, "Add a file of VGG-19 that does.")
         self.requires_grad_(False).eval()
 
-    def forward(self, images: torch.Tensor, blocks: Sequence[int]) -> list[torch.Tensor]:
-        """
-        Args:
-            images (`torch.Tensor` of shape `(B, 3, H, W)`): In [0, 1].
-            blocks (`Sequence[int]`): From 1 on.
-
-        Returns:
-            `list[torch.Tensor]` of shapes `(B, C, h, w)`
-        """
-        best = [max(self.networks, key=lambda network: _width(network, block)) for block in blocks]
-        features = {}
-        for network in set(best):
-            own = [block for block, chosen in zip(blocks, best, strict=True) if chosen is network]
-            features |= zip(own, network(images, [f"relu{block}_1" for block in own]), strict=True)
-        return [features[block] for block in blocks]
+    def forward(self, images: torch.Tensor, layers: Sequence[str]) -> list[torch.Tensor]:
+        """Images `(B, 3, H, W)` in [0, 1] to one `(B, C, h, w)` per layer, such as `"relu1_1"`."""
+        best = [max(self.networks, key=lambda network: _width(network, layer)) for layer in layers]
+        outputs = {}
+        for network in dict.fromkeys(best):
+            own = [layer for layer, one in zip(layers, best, strict=True) if one is network]
+            outputs |= dict(zip(own, network(images, own), strict=True))
+        return [outputs[layer] for layer in layers]
 
 
-def _width(network: VGG19Features, block: int) -> int:
-    """Channels of a block's first layer, 0 if the file does not go so far."""
-    convolution = f"conv{block}_1"
-    return network.convolutions[convolution].out_channels if convolution in network.convolutions else 0
+def _width(network: VGG19Features, layer: str) -> int:
+    return network.convolutions[layer.replace("relu", "conv")].out_channels if layer in network.layers else 0
 
 
 def luminance(images: torch.Tensor) -> torch.Tensor:
@@ -95,7 +83,7 @@ def luminance(images: torch.Tensor) -> torch.Tensor:
 
 def style_features(network: TransferFeatures, images: torch.Tensor) -> list[torch.Tensor]:
     """relu1_1, relu2_1 and relu3_1 of images `(B, 3, H, W)` in [0, 1], each `(B, C, h, w)`."""
-    return network(images, STYLE_BLOCKS)
+    return network(images, STYLE_LAYERS)
 
 
 def content_descriptors(network: TransferFeatures, images: torch.Tensor) -> torch.Tensor:
@@ -119,7 +107,7 @@ def content_descriptors(network: TransferFeatures, images: torch.Tensor) -> torc
     tone = luminance(images)
     mean, std = tone.mean((2, 3), keepdim=True), tone.std((2, 3), keepdim=True)
     tone = LUMINANCE_MEAN + LUMINANCE_STD * (tone - mean) / (std + EPSILON)
-    (features,) = network(tone.expand(-1, 3, -1, -1), [CONTENT_BLOCK])
+    (features,) = network(tone.expand(-1, 3, -1, -1), [CONTENT_LAYER])
     mean, std = features.mean((2, 3), keepdim=True), features.std((2, 3), keepdim=True)
     return F.normalize(((features - mean) / (std + EPSILON)).flatten(1), dim=1)
 
@@ -201,13 +189,8 @@ def retrieval_probability(
 
 
 def gram_matrices(features: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    r"""
-    Products of channels, mean over places, $G = F F^T / (h w)$: `(B, C, h, w)` to `(B, C, C)` per layer.
-
-    Args:
-        features (`Sequence[torch.Tensor]`): From [`style_features`].
-    """
-    return [torch.einsum("bchw,bdhw->bcd", one, one) / one[0, 0].numel() for one in features]
+    """[`gram_matrix`] of each layer, `(B, C, h, w)` to `(B, C, C)`, from [`style_features`]."""
+    return [gram_matrix(one) for one in features]
 
 
 def style_distances(grams: Sequence[torch.Tensor], styles: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -225,7 +208,7 @@ def style_distances(grams: Sequence[torch.Tensor], styles: Sequence[torch.Tensor
         `torch.Tensor` of shape `(B,)`: 0 or more.
     """
     distances = [
-        (one - style).flatten(1).norm(dim=1) / (style.flatten(1).norm(dim=1) + EPSILON)
+        (one - style).flatten(1).norm(dim=1) / (style.flatten(1).norm(dim=1).clamp_min(1e-12))
         for one, style in zip(grams, styles, strict=True)
     ]
     return torch.stack(distances).mean(0)

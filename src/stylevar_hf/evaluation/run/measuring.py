@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from ...measures.pictures import mean_colour_difference, signature_distance, structural_similarity
+from ...measures.transfer import sharpness
 from ..inputs import MeasuredPicture
 from ..measures import Measure
 from ..metrics import MetricUnavailable, load_metric
@@ -42,6 +43,11 @@ def _texture(image: MeasuredPicture, reference: MeasuredPicture) -> float:
     return signature_distance(image.texture, reference.texture)
 
 
+def _sharpness(image: MeasuredPicture, content: MeasuredPicture) -> float:
+    arrays = [torch.from_numpy(np.array(one.array)).permute(2, 0, 1)[None] / 255 for one in (image, content)]
+    return sharpness(*arrays).item()
+
+
 _FUNCTIONS: dict[str, Callable[[MeasuredPicture, MeasuredPicture], float]] = {
     "target_colour": _colour,
     "target_texture": _texture,
@@ -49,6 +55,7 @@ _FUNCTIONS: dict[str, Callable[[MeasuredPicture, MeasuredPicture], float]] = {
     "style_texture": _texture,
     "content_structure": _structure,
     "content_colour": _colour_difference,
+    "sharpness": _sharpness,
 }
 
 

@@ -23,7 +23,7 @@ from ..baselines import BaselineUnavailable, get_baseline
 from ..benchmarks import load_benchmark
 from ..evaluation_config import EvaluationConfig
 from ..inputs import batches
-from ..measures import STYLE_AND_CONTENT_MEASURES, Measure, choose_measures, get_measure
+from ..measures import STYLE_AND_CONTENT_MEASURES, TRANSFER_MEASURES, Measure, choose_measures, get_measure
 from ..model_checks import evaluate_identity, evaluate_reconstruction
 from ..pairs import PairSet
 from ..report.report import write_report
@@ -34,6 +34,7 @@ from .measuring import Jobs, measure_metric, measure_pictures, store_values, sto
 from .painting import OUT_OF_MEMORY, paint, rows_to_paint, seconds_per_image
 from .results import FORMAT, TRADE_OFF_MEASURES, describe_measures, describe_systems, summarise_set
 from .token_losses import token_cross_entropies
+from .transfer import TRANSFER_WEIGHTS, measure_transfer
 
 
 if TYPE_CHECKING:
@@ -315,13 +316,18 @@ class _Run:
         all_jobs = [(pairs, self._jobs(pairs)) for pairs in self.pairs]
         networks = {m.name: m for pairs in self.pairs for m in self.measures[pairs.name] if m.is_metric}
         plain = {pairs.name: [m for m in self.measures[pairs.name] if not m.is_metric] for pairs in self.pairs}
-        plain = {name: [m for m in found if m.name != "cross_entropy"] for name, found in plain.items()}
+        elsewhere = ("cross_entropy", *TRANSFER_MEASURES)
+        plain = {name: [m for m in found if m.name not in elsewhere] for name, found in plain.items()}
+        wanted = {m.name for pairs in self.pairs for m in self.measures[pairs.name]}
+        transfer = [name for name in TRANSFER_MEASURES if name in wanted]
+        table_jobs = [(pairs, [job for job in jobs if job[0].kind != "strength"]) for pairs, jobs in all_jobs]
         metric_jobs = {
             name: [(pairs, [job for job in jobs if _is_measured(job[0], name)]) for pairs, jobs in all_jobs]
             for name in networks
         }
         total = sum(len(rows) * len(plain[pairs.name]) for pairs, jobs in all_jobs for _, rows in jobs)
         total += sum(len(rows) for jobs in metric_jobs.values() for _, part in jobs for _, rows in part)
+        total += sum(len(rows) for _, jobs in table_jobs for _, rows in jobs if transfer)
         with tqdm(total=total, desc="Measuring", unit="value", disable=not self.progress) as bar:
             for pairs, jobs in all_jobs:
                 measure_pictures(self.folder, pairs, jobs, plain[pairs.name], bar)
@@ -330,6 +336,12 @@ class _Run:
                 arguments = (get_measure(name), weights, self._device(), self.config.batch_size, bar)
                 if reason := measure_metric(self.folder, jobs, *arguments):
                     self.not_computed[name] = reason
+            arguments = (self._weights_of(TRANSFER_MEASURES[0]), self._device(), self.config.batch_size, bar)
+            if transfer and (reason := measure_transfer(self.folder, table_jobs, transfer, *arguments)):
+                self.not_computed |= dict.fromkeys(transfer, reason)
+
+    def _weights_of(self, measure: str) -> str | None:
+        return self.config.weights.get(TRANSFER_WEIGHTS if measure in TRANSFER_MEASURES else measure)
 
     def _values(self, pairs: PairSet) -> dict[str, dict[str, Any]]:
         """System to measure to its values."""
@@ -337,7 +349,7 @@ class _Run:
         for system, _ in self._jobs(pairs):
             found[system.name] = {}
             for measure in self.measures[pairs.name]:
-                weights = self.config.weights.get(measure.name)
+                weights = self._weights_of(measure.name)
                 values = stored_values(self.folder, pairs, system, measure.name, weights)
                 if values is not None and measure.name not in self.not_computed:
                     found[system.name][measure.name] = values
