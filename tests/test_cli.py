@@ -213,7 +213,7 @@ class TestStylizeFile:
         command = shutil.which("stylevar", path=str(Path(sys.executable).parent))
         result = subprocess.run(
             [*([command] if command else [sys.executable, "-m", "stylevar_hf.cli"]), "stylize"]
-            + [str(EXAMPLES / "chelsea.jpg"), str(EXAMPLES / "hubble_deep_field.jpg"), "-o", str(out), "--seed", "0"],
+            + [str(EXAMPLES / "chelsea.jpg"), str(EXAMPLES / "church_at_auvers.jpg"), "-o", str(out), "--seed", "0"],
             capture_output=True,
             text=True,
         )

@@ -24,7 +24,12 @@ from .request_limits import RequestLimits
 
 
 IMAGES = Path(__file__).parent / "images"
-EXAMPLES = (("chelsea", "mosaic"), ("astronaut", "hatching"), ("coffee", "brush"), ("rocket", "contour"))
+EXAMPLES = (
+    ("chelsea", "church_at_auvers"),
+    ("astronaut", "by_the_seashore"),
+    ("coffee", "night_cafe"),
+    ("moose", "six_jewel_rivers"),
+)
 # Jobs that may wait; the next visitor is told to come back later. One job is painted at a time.
 MAX_WAITING = 16
 MAX_SESSIONS = 500
