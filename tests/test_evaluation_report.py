@@ -516,7 +516,7 @@ class TestEvaluationConfig:
             ({"benchmark": "coco"}, "`benchmark` must be"),
             ({"metrics": ["sim"]}, "`metrics` must be of .*but got 'sim'. Did you mean 'ssim'"),
             ({"baselines": ["gatys"]}, "`baselines` must be of content, style"),
-            ({"weights": {"vgg": "."}}, "`weights` must be of a metric or of adain, but got 'vgg'"),
+            ({"weights": {"vgg": "."}}, "`weights` must be of a metric, of adain or of transfer, but got 'vgg'"),
             ({"weights": {"lpips": "none.pth"}}, "`weights` must be files or folders that exist"),
             ({"style_strength": 2}, r"`style_strength` must be in \[-1, 1\]"),
             ({"strengths": (1, 0)}, "`strengths` must be rising"),
