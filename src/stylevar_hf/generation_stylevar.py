@@ -10,6 +10,7 @@ of pair `i`), `T` tokens of the current scale, `L` tokens of all scales, `V` cod
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Integral, Real
 
 import torch
@@ -17,6 +18,7 @@ from transformers import GenerationConfig, GenerationMixin
 from transformers.utils import ModelOutput
 
 from .configuration_stylevar import StyleVARConfig
+from .graphs_stylevar import Scales, recorded_scales
 from .modeling_stylevar_vq import StyleVARVQModel, area_resize
 
 
@@ -195,6 +197,13 @@ class StyleVARCache:
     def __init__(self, config: StyleVARConfig):
         self.layers = [StyleVARLayerCache(config.sequence_length) for _ in range(config.num_hidden_layers)]
         self.final_modulation: torch.Tensor | None = None  # (B, 2, D), of the norm before the head
+
+    def rewind(self, length: int) -> None:
+        """Forget the tokens from `length` on; at 0, the modulation too. The memory stays where it is."""
+        for layer in self.layers:
+            layer.length = length
+            layer.modulation = layer.modulation if length else None
+        self.final_modulation = self.final_modulation if length else None
 
     @property
     def nbytes(self) -> int:
@@ -386,6 +395,7 @@ class StyleVARGenerationMixin(GenerationMixin):
         painted_tokens: torch.BoolTensor | None = None,
         previous_codes: torch.LongTensor | None = None,
         steadiness: float = 0.0,
+        compile: bool = False,
     ) -> StyleVARGenerateOutput:
         r"""
         Stylise: predict the target's codes scale by scale, all tokens of a scale at once (arXiv 2604.21052).
@@ -433,6 +443,10 @@ class StyleVARGenerationMixin(GenerationMixin):
                 Codes of the frame before, for film.
             steadiness (`float`, *optional*, defaults to 0.0):
                 In [0, 1]: a token keeps its previous code `c` where `p(c) >= (1 - steadiness) max p`. 0 keeps none.
+            compile (`bool`, *optional*, defaults to `False`):
+                On CUDA, record each scale and the decoder as a graph at the first call for a number of pairs and
+                images, and replay it later: the same kernels and codes without the time to launch them. The recording
+                keeps its memory while the model lives. On other devices the memory alone is kept.
 
         Returns:
             [`StyleVARGenerateOutput`]
@@ -461,23 +475,15 @@ class StyleVARGenerationMixin(GenerationMixin):
         hold = HeldCodes(self.vq_model, content, num_return_sequences, painted_tokens, previous_codes, steadiness)
 
         # 3. Generate scale by scale
-        cache = StyleVARCache(self.config)
         hidden_states = self.model.embed_start(content.embedding).repeat_interleave(num_return_sequences, dim=0)
+        cache = StyleVARCache(self.config)
+        mask = {"device": guides.device, "dtype": guides.dtype, "num_guides": guides.shape[1]}
+        make_mask = partial(legacy_attention_bias, **mask) if self.config.legacy_kv_duplication else None
+        scales = Scales(self, cache, guides, style.embedding, blend_alphas, style.weights, make_mask)
+        scales = recorded_scales(scales, hidden_states) if compile else scales
         latents, sequences, all_logits, finite = 0.0, [], [], True
         for scale_index, (start, end) in enumerate(self.config.vq_config.scale_boundaries):
-            legacy = self.config.legacy_kv_duplication
-            num_guides = guides.shape[1]
-            mask = legacy_attention_bias(start, end, guides.device, guides.dtype, num_guides) if legacy else None
-            hidden_states = self.model.run_layers(
-                hidden_states,
-                guides[:, :, start:end],
-                style.embedding,
-                blend_alphas[:, start:end],
-                mask,
-                cache,
-                None if style.weights is None else style.weights[:, :, start:end],
-            )
-            logits = self.get_logits(hidden_states)
+            logits = scales(scale_index, hidden_states)
             finite = finite & logits.isfinite().all()
             if end <= prefix_length:
                 codes = prefix_codes[:, start:end].to(logits.device)
@@ -502,7 +508,7 @@ class StyleVARGenerationMixin(GenerationMixin):
             )
         return StyleVARGenerateOutput(
             sequences=torch.cat(sequences, dim=1),
-            pixel_values=self.vq_model.decode_latents(latents),
+            pixel_values=scales.decode(latents),
             logits=torch.cat(all_logits, dim=1) if output_logits else None,
         )
 

@@ -125,6 +125,9 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
             Where the model runs. Defaults to the first accelerator, or the CPU if there is none.
         batch_size (`int`, *optional*):
             Default of the calls' `batch_size`.
+        compile (`bool`, *optional*, defaults to `False`):
+            On CUDA, record a graph per scale; see [`~StyleVARForConditionalGeneration.generate`]. Of `paint_size`,
+            nothing is recorded.
 
     Raises:
         ValueError: If the processor makes images of another size than the model reads.
@@ -150,8 +153,10 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
         self,
         model: StyleVARForConditionalGeneration,
         image_processor: StyleVARImageProcessor | None = None,
+        compile: bool = False,
         **kwargs,
     ):
+        self.compile = compile
         image_size = model.config.image_size
         if image_processor is None:
             image_processor = StyleVARImageProcessor(size={"height": image_size, "width": image_size})
@@ -179,6 +184,7 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
         adapter_kwargs: dict[str, Any] | None = None,
         device: int | str | torch.device | None = None,
         dtype: str | torch.dtype = "auto",
+        compile: bool = False,
         **kwargs,
     ) -> "StyleVARPipeline":
         """
@@ -199,6 +205,8 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
                 Where the model runs. Defaults to the first accelerator, or the CPU. Not together with `device_map`.
             dtype (`str` or `torch.dtype`, *optional*, defaults to `"auto"`):
                 Precision of the transformer; `"auto"` keeps that of the checkpoint.
+            compile (`bool`, *optional*, defaults to `False`):
+                On CUDA, record a graph per scale at the first call, for faster ones after it.
             kwargs:
                 `revision`, `subfolder`, `token`, `cache_dir`, `local_files_only` and `force_download` for both parts;
                 `variant`; everything else, such as `device_map` or `attn_implementation`, for the model.
@@ -242,7 +250,7 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
         if adapter is not None:
             model.load_adapter(str(adapter), adapter_kwargs=load_kwargs)
         # 2. The image processor, from the first place that has one
-        return cls(model=model, image_processor=find_image_processor(places), device=device)
+        return cls(model=model, image_processor=find_image_processor(places), device=device, compile=compile)
 
     def to(self, device: int | str | torch.device) -> "StyleVARPipeline":
         """Moves the model to a device, on which later calls run, and returns the pipeline."""
@@ -589,7 +597,7 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
     def _forward(self, model_inputs: dict[str, Any], **generate_kwargs) -> StyleVARGenerateOutput:
         """One batch through `generate`."""
         with self.device_placement(), torch.inference_mode():
-            return self.model.generate(**model_inputs, **generate_kwargs)
+            return self.model.generate(**model_inputs, compile=self.compile, **generate_kwargs)
 
     def postprocess(
         self,
