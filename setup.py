@@ -99,6 +99,7 @@ EXTRAS = {
         "hypothesis>=6.170,<7",
         "accelerate>=1.15,<2",
         "datasets>=5.2,<6",
+        "diffusers>=0.42,<0.43",
         "dreamsim>=0.2.1,<0.3",
         "evaluate>=0.4.6,<0.5",
         "gradio>=6.31,<7",
