@@ -75,7 +75,9 @@ MEASURES = (
 
 class TestEveryMeasure:
     @pytest.mark.parametrize(
-        ("measure", "best"), [(m, b) for m, b in zip(MEASURES, (1, 100, 0, 0, 0), strict=True)], ids=lambda m: str(m)
+        ("measure", "best"),
+        [(m, b) for m, b in zip(MEASURES, (1, 100, 0, 0, 0), strict=True)],
+        ids=lambda value: getattr(value, "__name__", str(value)),
     )
     def test_has_its_best_value_for_equal_pictures(self, measure, best):
         assert measure(noise(), noise()) == pytest.approx(best)
