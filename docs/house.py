@@ -7,7 +7,7 @@ The house in one picture: which part of the package imports which, from the sour
 
 Parts are the folders of `stylevar_hf`, and its flat `*_stylevar.py` files as one: "model". A solid arrow is an import
 at the head of a file, a dashed one an import inside a function, when the function runs. A part stands one row above
-the highest part that it imports. Dashed arrows may point up; a solid one that does belongs to a circle and is red.
+the highest part that it imports: there are no circles (tests/test_architecture.py).
 """
 
 import ast
@@ -67,41 +67,22 @@ def import_graph() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
     return first, {part: (inside.get(part, set()) & known) - used - {part} for part, used in first.items()}
 
 
-def without_circles(at_head: dict[str, set[str]], inside: dict[str, set[str]]) -> dict[str, set[str]]:
-    """The imports at the heads, and those inside functions that make no circle with them."""
-    graph = {part: set(used) for part, used in at_head.items()}
-
-    def reaches(start: str, goal: str) -> bool:
-        seen, todo = set(), [start]
-        while todo:
-            part = todo.pop()
-            if part == goal:
-                return True
-            todo += graph[part] - seen
-            seen |= graph[part]
-        return False
-
-    for part, used in sorted(inside.items()):
-        graph[part] |= {other for other in sorted(used) if not reaches(other, part)}
-    return graph
-
-
 def rows_of(graph: dict[str, set[str]]) -> list[list[str]]:
-    """Parts by height, the ground first. Where parts import each other, the one with fewer imports lies lower."""
-    left, rows, placed = dict(graph), [], set()
-    while left:
-        row = sorted(part for part, used in left.items() if used <= placed)
-        row = row or [min(left, key=lambda part: (len(left[part] - placed), part))]
+    """Parts by height, the ground first."""
+    rows, placed = [], set()
+    while placed != graph.keys():
+        row = sorted(part for part, used in graph.items() if part not in placed and used <= placed)
+        if not row:
+            raise SystemExit(f"These parts import each other in a circle: {sorted(graph.keys() - placed)}")
         rows.append(row)
         placed.update(row)
-        for part in row:
-            del left[part]
     return rows
 
 
 def draw(at_head: dict[str, set[str]], inside: dict[str, set[str]]) -> str:
     """The picture as SVG."""
-    rows = rows_of(without_circles(at_head, inside))
+    # What the flat files ask of the rest when it is there (publishing, converting) is no part of what they stand on.
+    rows = rows_of({part: used | (inside[part] if part != "model" else set()) for part, used in at_head.items()})
     height = ROW * len(rows)
     place = {}
     for level, row in enumerate(rows):
@@ -109,7 +90,7 @@ def draw(at_head: dict[str, set[str]], inside: dict[str, set[str]]) -> str:
             aside = (-1) ** level * WIDTH / 6 if len(row) == 1 else 0  # else arrows of a tower hide each other
             place[part] = (WIDTH * (number + 1) / (len(row) + 1) + aside, height - ROW * (level + 0.5))
     arrows, boxes = [], []
-    for kind, graph in (("later", inside), ("", at_head)):
+    for kind, graph in (("later", inside), ("now", at_head)):
         for part, used in sorted(graph.items()):
             for other in sorted(used):
                 (x, y), (to_x, to_y) = place[part], place[other]
@@ -117,7 +98,7 @@ def draw(at_head: dict[str, set[str]], inside: dict[str, set[str]]) -> str:
                 start, end = y + side * BOX[1] / 2, to_y - side * (BOX[1] / 2 + 5)
                 middle = (start + end) / 2
                 arrows.append(
-                    f'<path class="{kind or ("down" if side > 0 else "up")}" d="M{x:.0f} {start:.0f} C{x:.0f} '
+                    f'<path class="{kind}" d="M{x:.0f} {start:.0f} C{x:.0f} '
                     f'{middle:.0f} {to_x:.0f} {middle:.0f} {to_x:.0f} {end:.0f}" marker-end="url(#tip)"/>'
                 )
     for part, (x, y) in place.items():
@@ -132,7 +113,7 @@ def draw(at_head: dict[str, set[str]], inside: dict[str, set[str]]) -> str:
         '<path class="tip" d="M0 0 L8 4 L0 8 z"/></marker></defs>'
         "<style>rect{fill:#eef3f8;stroke:#5b7a99}text{font:15px sans-serif;text-anchor:middle;fill:#1d2b38}"
         "path{fill:none;stroke:#8899aa}path.later{stroke-dasharray:4 4;stroke-opacity:.5}"
-        "path.up{stroke:#c0392b;stroke-width:2}path.tip{stroke:none;fill:#8899aa}</style>"
+        "path.tip{stroke:none;fill:#8899aa}</style>"
         f'<rect width="{WIDTH}" height="{height}" style="fill:#fff;stroke:none"/>'
         f"{''.join(arrows)}{''.join(boxes)}</svg>\n"
     )

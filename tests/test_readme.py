@@ -14,8 +14,10 @@ import runpy
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
@@ -34,6 +36,8 @@ from stylevar_hf import StyleVARForConditionalGeneration
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 BLOCK_SECONDS = 900  # many times what any block takes; a server would never end
+SERVER = str(Path(__file__).with_name("command_server.py"))
+ON_CPU = {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
 RUN, SHOWN = {"bash", "python"}, {"bibtex", "json", "text", "yaml"}
 
 
@@ -353,12 +357,13 @@ def write_adapter(folder: Path, base: Path) -> None:
     model.save_pretrained(folder)
 
 
-def write_commands(folder: Path) -> None:
-    """Commands of this environment, and the two that only check what they are asked for."""
+def write_commands(folder: Path, server: str) -> None:
+    """Commands of this environment, those of this package run by the server, and two that only check what they get."""
     run = f'exec "{sys.executable}"'
+    ask = f'{run} -S -E "{SERVER}" run "{server}"'
     scripts = {
-        "python": f'{run} "$@"',
-        "stylevar": f'{run} -m stylevar_hf.cli "$@"',
+        "python": f'case "$1" in *.py) {ask} "$@";; esac\n{run} "$@"',
+        "stylevar": f'{ask} stylevar "$@"',
         "accelerate": f'{run} -m accelerate.commands.accelerate_cli "$@"',
         "make": 'exec "$(PATH="${PATH#*:}" command -v make)" --dry-run "$@"',
         "pip": f'{run} "$(dirname "$0")/pip.py" "$@"',
@@ -371,7 +376,20 @@ def write_commands(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def stand_ins(tmp_path_factory, tiny_model_dir) -> Path:
+def command_server() -> Iterator[str]:
+    """The socket of a process that runs the commands of the documents."""
+    with tempfile.TemporaryDirectory() as folder:  # not pytest's: paths of sockets are short
+        path = f"{folder}/commands"
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **ON_CPU}
+        with subprocess.Popen([sys.executable, SERVER, "serve", path], env=environment) as process:
+            while not os.path.exists(path) and process.poll() is None:
+                time.sleep(0.05)
+            yield path
+            process.terminate()
+
+
+@pytest.fixture(scope="module")
+def stand_ins(tmp_path_factory, tiny_model_dir, command_server) -> Path:
     """Everything that the documents take for granted, tiny."""
     folder = tmp_path_factory.mktemp("stand-ins")
     write_pictures(folder)
@@ -380,7 +398,7 @@ def stand_ins(tmp_path_factory, tiny_model_dir) -> Path:
     for name in ("stylevar-sft", "stylevar-grpo", "my-style-with-merged/merged"):
         shutil.copytree(tiny_model_dir, folder / name)
     write_adapter(folder / "my-style", folder / "stylevar-sft")
-    write_commands(folder / "bin")
+    write_commands(folder / "bin", command_server)
     for name in ("examples", "Makefile", "setup.py", "pyproject.toml"):
         (folder / name).symlink_to(ROOT / name)
     return folder
@@ -418,8 +436,7 @@ def run_bash(text: str, sandbox: Path, block: Block) -> None:
         **os.environ,
         "PATH": f"{sandbox / 'bin'}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT / "src"),
-        "ACCELERATE_USE_CPU": "true",
-        "CUDA_VISIBLE_DEVICES": "",
+        **ON_CPU,
     }
     result = subprocess.run(
         ["timeout", str(BLOCK_SECONDS), "bash", "-euo", "pipefail", "-c", text],
