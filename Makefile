@@ -14,6 +14,6 @@ quality:
 docs:
 	python -m sphinx -W --keep-going -q docs build/docs
 
-# Everything, offline; `make test args="-m 'not slow'"` for the quick part.
+# Everything, offline, a file of tests at a time on each core; `make test args="-m 'not slow'"` for the quick part.
 test:
-	python -m pytest $(args)
+	python -m pytest -n auto --maxprocesses 4 --dist loadfile $(args)

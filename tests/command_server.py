@@ -5,7 +5,7 @@ Commands of this package without their imports, which take longer than what the 
 everything once, and each command runs in a fork of it, with the folder, environment and files of its caller.
 
     python command_server.py serve SOCKET           until it is told to stop
-    python command_server.py run SOCKET stylevar|FILE.py ARGUMENT...
+    python command_server.py run SOCKET stylevar|accelerate|FILE.py ARGUMENT...
 """
 
 import json
@@ -70,6 +70,10 @@ def run_here(request: dict, descriptors: list[int]) -> int:
 
             sys.path.insert(0, "")
             return main(arguments) or 0
+        if program == "accelerate":  # starts the process that it launches afresh
+            from accelerate.commands.accelerate_cli import main
+
+            return main() or 0
         sys.path.insert(0, str(Path(program).parent))
         runpy.run_path(program, run_name="__main__")
         return 0

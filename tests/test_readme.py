@@ -364,7 +364,7 @@ def write_commands(folder: Path, server: str) -> None:
     scripts = {
         "python": f'case "$1" in *.py) {ask} "$@";; esac\n{run} "$@"',
         "stylevar": f'{ask} stylevar "$@"',
-        "accelerate": f'{run} -m accelerate.commands.accelerate_cli "$@"',
+        "accelerate": f'{ask} accelerate "$@"',
         "make": 'exec "$(PATH="${PATH#*:}" command -v make)" --dry-run "$@"',
         "pip": f'{run} "$(dirname "$0")/pip.py" "$@"',
     }
