@@ -214,7 +214,7 @@ def _left_out(scan: Scan, root: Path, allow_missing: bool) -> tuple[str, ...]:
     errors = scan.errors
     if errors and not allow_missing:
         raise ValueError(
-            f"`benchmark` must hold complete triplets, but got {root} with {len(errors)} problems. Mend them, or "
+            f"`benchmark` must hold complete triplets, but got {root} with {len(errors)} problems. Fix them, or "
             f"leave them out with `allow_missing`: {listed(errors, separator='; ')}"
         )
     scan.problems = [problem for problem in scan.problems if problem.severity != "error"]
@@ -320,7 +320,7 @@ def _without_broken(found: BenchmarkSet, allow_missing: bool, progress: bool) ->
     if not allow_missing:
         raise ValueError(
             f"`benchmark` must hold pictures that can be decoded, but got {len(reports)} of {len(found)} pairs with "
-            f"one that cannot. Mend them, or leave them out with `allow_missing`: {listed(reports, separator='; ')}"
+            f"one that cannot. Fix them, or leave them out with `allow_missing`: {listed(reports, separator='; ')}"
         )
     if len(reports) == len(found):
         raise invalid(

@@ -59,7 +59,7 @@ def paint(
         images, seconds = _timed(generator, contents, styles, [pairs.seeds[row] for row in chunk])
         if len(images) != len(chunk):
             rule = f"a generator of one picture per pair ({len(chunk)})"
-            raise invalid(system.name, rule, len(images), "Mend its `stylize`.")
+            raise invalid(system.name, rule, len(images), "Fix its `stylize`.")
         if start < 0:  # the warm-up
             continue
         for row, image in zip(chunk, images, strict=True):

@@ -222,8 +222,8 @@ class _Run:
             return
         there = self.folder.read(self.folder.times(pairs.name, system.name)).get("weights", weights)
         if there != weights:
-            mend = f"Remove {self.folder.root / 'outputs' / '*' / system.name} to paint them again."
-            raise invalid("weights", f"those of the pictures of {system.title}, {there}", weights, mend)
+            hint = f"Remove {self.folder.root / 'outputs' / '*' / system.name} to paint them again."
+            raise invalid("weights", f"those of the pictures of {system.title}, {there}", weights, hint)
 
     def _paint_model(self, name: str) -> None:
         """[`~_Run._use_model`]; without memory for the model or its cross-entropies the run ends in one line."""

@@ -166,8 +166,8 @@ class StyleVARSFTConfig(TrainingArguments):
         if self.augmentation is None:
             self.augmentation = self.token_cache_dir is None
         if self.augmentation and self.token_cache_dir is not None:
-            mend = "Cached codes are those of the images as they are; choose one of the two."
-            raise invalid("token_cache_dir", "None with `augmentation`", repr(self.token_cache_dir), mend)
+            hint = "Cached codes are those of the images as they are; choose one of the two."
+            raise invalid("token_cache_dir", "None with `augmentation`", repr(self.token_cache_dir), hint)
         if self.early_stopping_patience > 0:
             self._check_strategies()
             self.load_best_model_at_end = True
@@ -208,13 +208,13 @@ class StyleVARSFTConfig(TrainingArguments):
 
     def _check_ranges(self):
         if self.encoder_batch_norm not in ENCODER_BATCH_NORM_MODES:
-            mend = "frozen keeps the statistics, train learns them."
-            raise invalid("encoder_batch_norm", "frozen or train", repr(self.encoder_batch_norm), mend)
+            hint = "frozen keeps the statistics, train learns them."
+            raise invalid("encoder_batch_norm", "frozen or train", repr(self.encoder_batch_norm), hint)
         if not 0 <= self.ema_decay < 1:
             raise invalid("ema_decay", "in [0, 1)", self.ema_decay, "0 switches it off; 0.999 is usual.")
         if not 0 <= self.strength_anchor_rate <= 1:
-            mend = "0 switches it off; 0.1 is a good start."
-            raise invalid("strength_anchor_rate", "in [0, 1]", self.strength_anchor_rate, mend)
+            hint = "0 switches it off; 0.1 is a good start."
+            raise invalid("strength_anchor_rate", "in [0, 1]", self.strength_anchor_rate, hint)
         for name in ("learning_rate_drop_at", "learning_rate_drop_factor"):
             if not 0 < getattr(self, name) <= 1:
                 raise invalid(name, "in (0, 1]", getattr(self, name), "1 switches it off.")
@@ -222,20 +222,20 @@ class StyleVARSFTConfig(TrainingArguments):
             if getattr(self, name) < 0:
                 raise invalid(name, "0 or more", getattr(self, name), "Choose another.")
         if self.label_smoothing_factor != 0:
-            mend = "Set the model's `label_smoothing` (`--label_smoothing`, or in `model_init_kwargs`)."
-            raise invalid("label_smoothing_factor", "0", self.label_smoothing_factor, mend)
+            hint = "Set the model's `label_smoothing` (`--label_smoothing`, or in `model_init_kwargs`)."
+            raise invalid("label_smoothing_factor", "0", self.label_smoothing_factor, hint)
         if self.token_cache_batch_size < 1:
             raise invalid("token_cache_batch_size", "positive", self.token_cache_batch_size, "32 is usual.")
 
     def _check_strategies(self):
         """Going back to the best checkpoint takes a checkpoint at every evaluation that may be the best."""
         evaluate, save = (str(getattr(value, "value", value)) for value in (self.eval_strategy, self.save_strategy))
-        mend = "Pass `--eval_strategy epoch --save_strategy epoch`, or `steps` for both."
+        hint = "Pass `--eval_strategy epoch --save_strategy epoch`, or `steps` for both."
         if evaluate == "no":
-            raise invalid("eval_strategy", "epoch or steps with `early_stopping_patience`", repr(evaluate), mend)
+            raise invalid("eval_strategy", "epoch or steps with `early_stopping_patience`", repr(evaluate), hint)
         if save not in (evaluate, "best"):
             rule = f"{evaluate} like `eval_strategy`, or best, with `early_stopping_patience`"
-            raise invalid("save_strategy", rule, repr(save), mend)
+            raise invalid("save_strategy", rule, repr(save), hint)
         every = self.eval_steps or self.logging_steps
         if save == evaluate == "steps" and every >= 1 and self.save_steps >= 1 and self.save_steps % every:
             rule = f"a multiple of `eval_steps` ({every:g}) with `early_stopping_patience`"

@@ -160,11 +160,11 @@ class StyleVARVQTrainerConfig(TrainingArguments):
             rule = f"from `random_crop_scale` ({self.random_crop_scale}) to 1"
             raise invalid("random_crop_max_scale", rule, self.random_crop_max_scale, "1 is the default.")
         if self.discriminator_channels < 1 or self.discriminator_channels % 8:
-            mend = "32 suits small images."
-            raise invalid("discriminator_channels", "a positive multiple of 8", self.discriminator_channels, mend)
+            hint = "32 suits small images."
+            raise invalid("discriminator_channels", "a positive multiple of 8", self.discriminator_channels, hint)
         if self.adversarial_weight > 0 and self.fp16:
-            mend = "Use `bf16=True`: one gradient scaler cannot serve two optimizers."
-            raise invalid("fp16", "False with `adversarial_weight` above 0", self.fp16, mend)
+            hint = "Use `bf16=True`: one gradient scaler cannot serve two optimizers."
+            raise invalid("fp16", "False with `adversarial_weight` above 0", self.fp16, hint)
         self.dataloader_pin_memory = self.dataloader_pin_memory and torch.cuda.is_available()  # else only a warning
         super().__post_init__()
 

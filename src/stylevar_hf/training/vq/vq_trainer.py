@@ -98,15 +98,15 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
     ):
         args = StyleVARVQTrainerConfig() if args is None else args
         if not isinstance(args, StyleVARVQTrainerConfig):
-            mend = "It takes the options of `TrainingArguments`, with the defaults of tokenizers."
-            raise invalid("args", "a StyleVARVQTrainerConfig", type(args).__name__, mend)
+            hint = "It takes the options of `TrainingArguments`, with the defaults of tokenizers."
+            raise invalid("args", "a StyleVARVQTrainerConfig", type(args).__name__, hint)
         if isinstance(model, str | os.PathLike):
             place, model = find_checkpoint(os.fspath(model)), load_tokenizer(model)
             if kwargs.get("processing_class") is None:
                 kwargs["processing_class"] = find_image_processor([(place, {})])
         if not isinstance(model, StyleVARVQModel):
-            mend = "Of a whole StyleVAR model, pass its folder or `load_tokenizer(folder)`."
-            raise invalid("model", "a StyleVARVQModel, or its folder or Hub id", type(model).__name__, mend)
+            hint = "Of a whole StyleVAR model, pass its folder or `load_tokenizer(folder)`."
+            raise invalid("model", "a StyleVARVQModel, or its folder or Hub id", type(model).__name__, hint)
         self.tokenizer_model = model
         self.perceptual_loss = None
         if args.perceptual_weight > 0:
