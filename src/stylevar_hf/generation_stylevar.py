@@ -8,12 +8,15 @@ of pair `i`), `T` tokens of the current scale, `L` tokens of all scales, `V` cod
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, wraps
 from numbers import Integral, Real
+from typing import Any
 
 import torch
+from torch import nn
 from transformers import GenerationConfig, GenerationMixin
 from transformers.utils import ModelOutput
 
@@ -370,9 +373,37 @@ def legacy_attention_bias(
     return bias.flatten(0, 1)[None, None]
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """
+    The model in evaluation mode, and afterwards in the mode in which it was: a picture painted in the middle of a
+    training must not move the statistics of BatchNorm.
+    """
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _in_evaluation(method: Callable) -> Callable:
+    """A method of the model that runs in evaluation mode, whatever mode the model is in."""
+
+    @wraps(method)
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        with evaluating(self):
+            return method(self, *args, **kwargs)
+
+    return run
+
+
 class StyleVARGenerationMixin(GenerationMixin):
     """`generate` for [`StyleVARForConditionalGeneration`]; `generation_config` is handled by transformers."""
 
+    @_in_evaluation
     @torch.no_grad()
     def generate(
         self,

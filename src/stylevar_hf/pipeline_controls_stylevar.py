@@ -18,7 +18,13 @@ from .controls_stylevar import (
     read_strength_map,
     scale_strengths,
 )
-from .generation_stylevar import StyleVARGenerateOutput, StyleVARReference, StyleVARScaleState, check_sampling
+from .generation_stylevar import (
+    StyleVARGenerateOutput,
+    StyleVARReference,
+    StyleVARScaleState,
+    check_sampling,
+    evaluating,
+)
 from .image_processing_stylevar import ImageSource
 from .painting_stylevar import PaintJob
 from .pipeline_inputs_stylevar import (
@@ -239,7 +245,7 @@ class StyleVARControls:
         """Some images of some pairs, whose contents are given as rows; on a canvas, one image of one pair."""
         if job.paint_size is None:
             return self._forward(job.batch_inputs(self.model, content, pairs, samples), callback_on_scale_end=callback)
-        with self.device_placement(), torch.inference_mode():
+        with self.device_placement(), evaluating(self.model), torch.inference_mode():
             return job.paint_windows(self.model, self.image_processor, pairs[0], samples[0], callback)
 
     def _rank(

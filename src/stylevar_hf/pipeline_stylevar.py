@@ -22,7 +22,13 @@ from .controls_stylevar import (
     read_strength_map,
     scale_strengths,
 )
-from .generation_stylevar import StyleVARGenerateOutput, StyleVARReference, StyleVARScaleState, check_sampling
+from .generation_stylevar import (
+    StyleVARGenerateOutput,
+    StyleVARReference,
+    StyleVARScaleState,
+    check_sampling,
+    evaluating,
+)
 from .image_processing_stylevar import ImageSource, StyleVARImageProcessor, load_image
 from .modeling_stylevar import StyleVARForConditionalGeneration
 from .painting_stylevar import PaintJob
@@ -590,13 +596,13 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
         self, encode: Callable[[torch.Tensor], StyleVARReference], pixel_values: torch.Tensor, batch_size: int
     ) -> StyleVARReference:
         """References of `(n, 3, image_size, image_size)` pixels, `batch_size` at a time."""
-        with self.device_placement(), torch.inference_mode():
+        with self.device_placement(), evaluating(self.model), torch.inference_mode():
             parts = [encode(chunk.to(self.device)) for chunk in pixel_values.split(batch_size)]
             return StyleVARReference(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
 
     def _forward(self, model_inputs: dict[str, Any], **generate_kwargs) -> StyleVARGenerateOutput:
         """One batch through `generate`."""
-        with self.device_placement(), torch.inference_mode():
+        with self.device_placement(), evaluating(self.model), torch.inference_mode():
             return self.model.generate(**model_inputs, compile=self.compile, **generate_kwargs)
 
     def postprocess(

@@ -3,6 +3,7 @@
 """Files and folders."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from .errors import invalid
@@ -38,13 +39,19 @@ def existing_folder(name: str, path: str | os.PathLike) -> Path:
     return folder
 
 
-def files_below(folder: Path) -> list[Path]:
+def files_below(folder: Path, on_error: Callable[[OSError], None] | None = None) -> list[Path]:
     """
     Every file below `folder`, sorted by path, less hidden files and folders, where tools keep their notes. Links to
     folders are followed, but not into a folder that they are in.
 
+    Args:
+        folder (`Path`):
+            Where to look.
+        on_error (`Callable`, *optional*):
+            Called with the error of each folder that cannot be read.
+
     Raises:
-        OSError: If a folder cannot be read.
+        OSError: If a folder cannot be read and there is no `on_error`.
     """
 
     def stop(error: OSError) -> None:
@@ -52,7 +59,7 @@ def files_below(folder: Path) -> list[Path]:
 
     found = []
     above = {str(folder): {os.path.realpath(folder)}}  # of each folder, the real places of it and of those above
-    for parent, folders, names in os.walk(folder, followlinks=True, onerror=stop):
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=on_error or stop):
         seen = above.pop(parent)
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in list(folders):

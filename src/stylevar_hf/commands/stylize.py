@@ -10,18 +10,22 @@ style by style. A picture that cannot be used does not stop the others.
 import argparse
 import json
 import math
+import os
 import random
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from .. import __version__
 from ..conversion.loading import load_pipeline
 from .base import EXIT_BAD_INPUT, Command, add_reporting_arguments, number, one_line, report_error
 from .film_files import is_film
-from .models import add_model_argument, add_precision_arguments, hide_loading_reports
+from .models import add_model_argument, add_place_arguments, add_precision_arguments, hide_loading_reports
 from .stylize_controls import (
     FLAGS,
     add_control_arguments,
@@ -34,12 +38,15 @@ from .stylize_controls import (
 from .stylize_files import (
     Pair,
     Source,
+    check_exists,
     check_outputs,
     find_sources,
     find_styles,
     plan_outputs,
+    remove_partial,
     save_image,
     with_mend_for_shells,
+    without_done,
 )
 from .stylize_film import paint_film, plan_film
 
@@ -50,9 +57,6 @@ if TYPE_CHECKING:
     from ..generation_stylevar import StyleVARReference, StyleVARScaleState
     from ..pipeline_stylevar import StyleVARPipeline
 
-
-# Pairs that are handed to the pipeline at once: it encodes their style once, and they are saved together.
-PAIRS_PER_CALL = 16
 
 OUT_OF_MEMORY = "out of memory; lower --batch-size, or take --dtype bfloat16 or --device cpu"
 
@@ -77,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "images per pair CONTENT__STYLE_0.png and so on",
     )
     add_model_argument(parser)
+    add_place_arguments(parser)
     seed = number(int, "an integer in [0, 2**62)", lambda n: 0 <= n < 2**62)
     parser.add_argument(
         "--seed", type=seed, metavar="N", help="image k of a pair is drawn from N + k (default: random)"
@@ -109,16 +114,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_precision_arguments(parser)
     parser.add_argument(
         "--output-size",
-        choices=("model", "content"),
+        type=_output_size,
         default="content",
-        help="size of the result: as it was painted, or that of the content (default: content)",
+        metavar="model|content|WxH",
+        help="size of the result: as it was painted, that of the content, or width and height such as 1920x1080 "
+        "(default: content)",
     )
     add_control_arguments(parser)
+    parser.add_argument(
+        "--resize-mode",
+        dest="fit",
+        type=_fit,
+        default=argparse.SUPPRESS,
+        metavar="stretch|center_crop|pad",
+        help="--fit in the words of the image processor",
+    )
     parser.add_argument("--recursive", action="store_true", help="look for images in subfolders too")
     parser.add_argument(
         "--previews", action="store_true", help="also write the image after each scale, OUT_scale1.png ..."
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    existing.add_argument("--skip-existing", action="store_true", help="go on: leave out pairs whose files exist")
     add_reporting_arguments(parser)
 
 
@@ -136,17 +153,36 @@ class Report:
 def run(args: argparse.Namespace) -> int:
     # 1. Check the arguments and the pictures that were named
     _check_arguments(args)
+    for name, locations in (("CONTENT", [args.content]), ("STYLE", args.style)):
+        for location in locations:
+            check_exists(name, location)
     check_control_arguments(args)
     film = plan_film(args) if is_film(args.content) else None
     if film is None:
-        contents = find_sources("CONTENT", args.content, args.recursive)
-        styles = find_styles(args)
-        pairs = plan_outputs(args, contents, styles)
+        contents = find_sources("CONTENT", args.content, args.recursive, args.output, partial(_say, args))
+        styles = find_styles(args, partial(_say, args))
+        planned = plan_outputs(args, contents, styles)
+        pairs = without_done(args, planned)
         check_outputs(args, pairs)
+        remove_partial({path.parent for pair in planned for path in pair.outputs})
+        if not pairs:
+            _say(args, f"nothing to do: all {len(planned)} pairs have been painted")
+            if args.json:
+                sys.stdout.write(json.dumps({"outputs": [], "failures": [], "skipped": len(planned)}, indent=2) + "\n")
+            return 0
 
     # 2. Load the model
     with hide_loading_reports(args.quiet):
-        pipe = load_pipeline(args.model, args.dtype, args.device)
+        pipe = load_pipeline(
+            args.model,
+            args.dtype,
+            args.device,
+            args.adapter,
+            variant=args.variant,
+            revision=args.revision,
+            subfolder=args.subfolder,
+            token=args.token,
+        )
     check_against_model(args, pipe)
     if film is not None:
         args.seed = args.seed or 0  # the same when the command is repeated to go on
@@ -171,6 +207,7 @@ def run(args: argparse.Namespace) -> int:
             "seconds": seconds,
             "dtype": str(pipe.model.model.dtype).removeprefix("torch."),
             "device": str(pipe.device),
+            "skipped": len(planned) - len(pairs),
             "failures": report.failures,
         }
         sys.stdout.write(json.dumps(summary, indent=2) + "\n")
@@ -210,8 +247,13 @@ def _paint_all(pipe: "StyleVARPipeline", pairs: Sequence[Pair], args: argparse.N
         for style_pairs in _by_style(pairs):
             if (style := _read_style(pipe, style_pairs[0].style, args, report, broken)) is None:
                 continue
-            size = max(PAIRS_PER_CALL, args.batch_size)
+            if len(style_pairs) > 1 and args.rank_by is None and not style_pairs[0].style.parts:
+                style = _encoded_once(pipe, style, args)
+            # As many as are painted at once, so that each is saved when it is painted.
+            size = max(1, args.batch_size // max(args.num_images, args.best_of))
             for chunk in (style_pairs[i : i + size] for i in range(0, len(style_pairs), size)):
+                if args.skip_existing:  # another process may be at the same folder
+                    chunk = [pair for pair in chunk if not all(map(os.path.exists, pair.outputs))]
                 contents = [_read(pair.content, "CONTENT", report, broken) for pair in chunk]
                 readable = [(pair, image) for pair, image in zip(chunk, contents, strict=True) if image is not None]
                 _paint(pipe, readable, style, args, report, advance)
@@ -244,6 +286,16 @@ def _read_style(
         return _read(source, "STYLE", report, broken)
     pictures = [_read(part, "STYLE", report, broken) for part in source.parts]
     return None if None in pictures else blend(pipe, pictures, args)
+
+
+def _encoded_once(pipe: "StyleVARPipeline", style: Any, args: argparse.Namespace) -> Any:
+    """A style for many contents; where it cannot be encoded, painting says why."""
+    import torch
+
+    try:
+        return pipe.blend_styles([style], fit=args.fit)
+    except (ValueError, torch.OutOfMemoryError):
+        return style
 
 
 def _paint(
@@ -299,9 +351,14 @@ def _paint(
 def _save_pair(pair: Pair, images: Any, previews: Any, args: argparse.Namespace, report: Report) -> None:
     """Writes the images of a pair, and their previews. A file that cannot be written does not stop the others."""
 
-    def written(image: "PIL.Image.Image", path: Path) -> bool:
+    def written(image: "PIL.Image.Image", path: Path, settings: dict[str, Any] | None = None) -> bool:
         try:
-            save_image(image, path)
+            save_image(image, path, overwrite=args.overwrite, settings=settings)
+        except FileExistsError:
+            if not args.skip_existing:
+                error = f"{path} was written by somebody else meanwhile, and is kept"
+                report.fail([pair.content.location, pair.style.location], error)
+            return False
         except (ValueError, OSError) as error:
             report.fail([pair.content.location, pair.style.location], error)
             return False
@@ -315,7 +372,7 @@ def _save_pair(pair: Pair, images: Any, previews: Any, args: argparse.Namespace,
         entry["seed"] = None if args.greedy else args.seed + drawn
         if args.best_of > 1:
             entry["score"] = image.info["score"]
-        if not written(image, path):
+        if not written(image, path, _settings(args, entry)):
             continue
         if args.previews:
             paths = [path.with_stem(f"{path.stem}_scale{scale + 1}") for scale in range(len(previews[k]))]
@@ -325,6 +382,32 @@ def _save_pair(pair: Pair, images: Any, previews: Any, args: argparse.Namespace,
         report.outputs.append(entry)
         if not args.json and not args.quiet:
             sys.stdout.write(f"{path}\n")
+
+
+def _settings(args: argparse.Namespace, entry: dict[str, Any]) -> dict[str, Any]:
+    """What made a result, for its file; pictures by their names, which say nothing about this machine."""
+    names = {role: PurePath(str(entry[role])).name for role in ("content", "style")}
+    given = {name: getattr(args, name) for name in ("model", "adapter", "revision", "top_k", "top_p", "temperature")}
+    settings = {"software": f"stylevar-hf {__version__}", **names, "seed": entry["seed"], **report_controls(args)}
+    settings.update({name: value for name, value in given.items() if value is not None}, greedy=args.greedy)
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _fit(text: str) -> str:
+    names = {"stretch": "stretch", "center_crop": "crop", "pad": "pad"}
+    if text not in names:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(names)}, but got {text!r}")
+    return names[text]
+
+
+def _output_size(text: str) -> str | tuple[int, int]:
+    """`"model"`, `"content"`, or width and height as `(height, width)`."""
+    if text in ("model", "content"):
+        return text
+    match = re.fullmatch(r"(\d{1,5})[xX\u00d7](\d{1,5})", text)
+    if match is None or not (int(match[1]) and int(match[2])):
+        raise argparse.ArgumentTypeError(f"must be model, content or WxH such as 1920x1080, but got {text!r}")
+    return int(match[2]), int(match[1])
 
 
 COMMAND = Command(
