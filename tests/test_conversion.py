@@ -20,6 +20,7 @@ from stylevar_hf import (
     StyleVARConfig,
     StyleVARForConditionalGeneration,
     StyleVARImageProcessor,
+    bundled_checkpoint,
     convert_original_checkpoint,
     convert_to_original,
     convert_var_checkpoint,
@@ -597,7 +598,7 @@ class TestOutputFolder:
 
     def test_failure_while_overwriting_keeps_the_old_model(self, vq_path, model_path, tmp_path, monkeypatch):
         (tmp_path / "out").mkdir()
-        (tmp_path / "out" / "config.json").write_text("{}")
+        (tmp_path / "out" / "config.json").write_text('{"model_type": "stylevar"}')
         rename = Path.rename
 
         def fail_once_written(self, target):
@@ -632,7 +633,7 @@ class TestOutputFolder:
         assert (tmp_path / "out" / "thesis.tex").exists()
 
     def test_overwrite_refuses_a_folder_with_the_sources(self, model_path, tmp_path):
-        (tmp_path / "config.json").write_text("{}")
+        (tmp_path / "config.json").write_text('{"model_type": "stylevar"}')
         torch.save(VQ_STATE, tmp_path / "vae.pth")
         with pytest.raises(ValueError, match=r"`output_dir` must be a folder without vae\.pth"):
             convert_original_checkpoint(tmp_path / "vae.pth", model_path, tmp_path, overwrite=True)
@@ -753,3 +754,42 @@ class TestMemory:
         monkeypatch.setattr(conversion_io.OriginalCheckpoint, "read", find_source)
         convert_original_checkpoint(vq_path, model_path, tmp_path / "out", blend_alphas=ALPHAS)
         assert len(on_disk) > 600 and all(on_disk)
+
+
+class TestWhatTheOtherFormatCannotHold:
+    def test_sizes_travel_beside_the_weights(self, tmp_path):
+        files = tmp_path / "vq.pth", tmp_path / "model.pth"
+        convert_to_original(bundled_checkpoint(), *files)
+        ours = StyleVARConfig.from_pretrained(bundled_checkpoint())
+        back = convert_original_checkpoint(*files, tmp_path / "back", blend_alphas=ours.blend_alphas)
+        theirs = StyleVARConfig.from_pretrained(back)
+        assert theirs.vq_config.norm_num_groups == ours.vq_config.norm_num_groups != 32
+
+    def test_nan_is_refused_by_name(self, vq_path, tmp_path):
+        state = dict(FULL_STATE)
+        state["word_embed.weight"] = state["word_embed.weight"].clone()
+        state["word_embed.weight"][0, 0] = float("nan")
+        torch.save(state, tmp_path / "model.pth")
+        with pytest.raises(ValueError, match="`model_path` must hold finite weights.*infinity in word_embed.weight"):
+            convert_original_checkpoint(vq_path, tmp_path / "model.pth", tmp_path / "out", blend_alphas=ALPHAS)
+        assert not (tmp_path / "out").exists()
+
+    def test_overwriting_keeps_what_others_put_there(self, vq_path, model_path, tmp_path):
+        out = convert_original_checkpoint(vq_path, model_path, tmp_path / "out", blend_alphas=ALPHAS)
+        (out / "notes.txt").write_text("mine")
+        convert_original_checkpoint(vq_path, model_path, out, blend_alphas=ALPHAS, overwrite=True)
+        assert (out / "notes.txt").read_text() == "mine" and (out / "model.safetensors").is_file()
+
+    def test_another_model_is_not_overwritten(self, vq_path, model_path, tmp_path):
+        (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+        with pytest.raises(ValueError, match="Its model is a bert"):
+            convert_original_checkpoint(vq_path, model_path, tmp_path, blend_alphas=ALPHAS, overwrite=True)
+
+    def test_full_disk_is_said_by_name(self, tmp_path, monkeypatch):
+        def fail(*_):
+            raise RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 924032 vs 923984")
+
+        monkeypatch.setattr(torch, "save", fail)
+        with pytest.raises(OSError, match="must have room on its disk"):
+            convert_to_original(bundled_checkpoint(), tmp_path / "vq.pth", tmp_path / "model.pth")
+        assert not list(tmp_path.iterdir())

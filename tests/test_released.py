@@ -152,9 +152,9 @@ class TestRoom:
         import shutil
         from types import SimpleNamespace
 
-        from stylevar_hf.conversion import released
+        from stylevar_hf.conversion.read import check_room
 
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5 * 10**9))
-        released._check_room({tmp_path / "a": 2 * 10**9, tmp_path / "b": 3 * 10**9})
-        with pytest.raises(OSError, match=r"must have 6.0 GB .* but only 5.0 GB are free. Make room"):
-            released._check_room({tmp_path / "a": 3 * 10**9, tmp_path / "b": 3 * 10**9})
+        check_room({tmp_path / "a": 2 * 10**9, tmp_path / "b": 3 * 10**9})
+        with pytest.raises(OSError, match=r"must have room for 6.0 GB, but only 5.0 GB are free. Make room"):
+            check_room({tmp_path / "a": 3 * 10**9, tmp_path / "b": 3 * 10**9})

@@ -81,6 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         `int`: The exit code: 0, or 2 for bad input.
     """
+    if getattr(sys.stdout, "errors", None) == "strict" and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends no run
     words = sys.argv[1:] if argv is None else list(argv)
     own = {command.name: command for command in COMMANDS if command.parses_itself}
     if words and words[0] in own:

@@ -4,6 +4,8 @@
 
 import argparse
 import json
+import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -60,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     _check_arguments(args)
+    _check_files(args)
     from .models import hub_bars
 
     start = time.perf_counter()
@@ -112,6 +115,15 @@ def _check_arguments(args: argparse.Namespace) -> None:
         if names:
             flags = ", ".join(_flag(name) for name in sorted(names))
             raise ValueError(f"`stylevar convert` with {_flag(direction)} {problem} {flags}. Its help has examples.")
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    """Raises `FileNotFoundError` if a file is missing, before anything slow is imported."""
+    for name in () if args.to_original else ("vq", "model", "base", "var", "resnet"):
+        place = getattr(args, name)
+        on_the_hub = place is not None and re.fullmatch(r"hf://.*|[\w.-]+/[\w.-]+", place)
+        if place is not None and not on_the_hub and not os.path.exists(os.path.expanduser(place)):
+            raise FileNotFoundError(f"{_flag(name)} must be an existing file, but got {place}. Check the path.")
 
 
 def _flag(name: str) -> str:

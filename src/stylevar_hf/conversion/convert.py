@@ -25,11 +25,13 @@ All sizes are read from the tensors' shapes. Every tensor of a file must be know
 Files are read with `weights_only=True`: a checkpoint cannot run code.
 """
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import ModelCard
@@ -37,7 +39,7 @@ from torch import nn
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, logging
 
-from ..configuration_stylevar import StyleVARConfig
+from ..configuration_stylevar import StyleVARConfig, StyleVARVQConfig
 from ..hub.card_facts import architecture_facts
 from ..hub.model_card import CardFacts, make_card
 from ..image_processing_stylevar import StyleVARImageProcessor
@@ -57,10 +59,12 @@ from .layouts import (
     published_layout,
 )
 from .read import (
+    EXTRAS,
     VQ_CONTAINERS,
     OriginalCheckpoint,
     Weight,
     check_output_dir,
+    check_room,
     folder_in_progress,
     progress_bar,
     read_checkpoint,
@@ -72,6 +76,12 @@ from .sizes import build_config, check_complete, sequential_trunk, torchvision_t
 
 
 logger = logging.get_logger(__name__)
+
+# Fields of the tokenizer's config that are read from the shapes of its tensors.
+_IN_TENSORS = frozenset(
+    ("base_channels", "num_channels", "codebook_size", "latent_channels", "channel_multipliers", "num_res_blocks")
+    + ("num_shared_phi", "patch_nums", "commitment_weight")
+)
 
 
 def convert_original_checkpoint(
@@ -239,8 +249,10 @@ def convert_to_original(
     """
     Write the two published files, as float32 state dicts, from a folder of this format.
 
-    The published classes load them strictly. What they hold besides (projections that never influence the output,
-    masks, counters) is filled with zeros or made from the ladder; the alphas have no place in them.
+    The published classes load them strictly, unless the tokenizer has sizes for which these classes have no argument
+    (such as another `norm_num_groups`): the file keeps them beside the weights, for the way back. What the files hold
+    besides (projections that never influence the output, masks, counters) is filled with zeros or made from the
+    ladder; the alphas have no place in them.
 
     Args:
         model_dir (`str` or `Path`):
@@ -286,9 +298,18 @@ def convert_to_original(
         vq_path: published_layout(config, from_vq, (*VQ_RENAMES, PHI_RENAMES[sharing]), VQ_UNUSED),
         model_path: published_layout(config, from_transformer, STYLEVAR_RENAMES, STYLEVAR_UNUSED),
     }
-    states = {path: _original_state(layout, ours.tensors, config) for path, layout in layouts.items()}
-    total = sum(tensor.nbytes for state in states.values() for tensor in state.values())
-    with progress_bar(total, progress, "Writing") as bar:
+    states = {path: _original_state(layout, ours, config) for path, layout in layouts.items()}
+    total = {path: sum(tensor.nbytes for tensor in state.values()) for path, state in states.items()}
+    extras = _without_place(config, *states.items())
+    check_room(total)
+    if extras:
+        shown = ", ".join(f"{name}={value}" for name, value in extras.items())
+        logger.warning(
+            f"The published classes cannot hold this model ({shown}): {vq_path} keeps that beside its weights, under "
+            f"{EXTRAS!r}, for the way back."
+        )
+        states[vq_path] = {"model": states[vq_path], EXTRAS: extras}
+    with progress_bar(sum(total.values()), progress, "Writing") as bar:
         save_original(states, bar)
     return vq_path, model_path
 
@@ -375,6 +396,7 @@ def _write_folder(
         config.dtype = dtype
     config.architectures = [type(model).__name__]
     total = sum(weight.num_bytes for weight in weights)
+    check_room({output_dir: total})
     with folder_in_progress(output_dir) as folder, progress_bar(total, progress, "Converting") as bar:
         if model.is_remote_code():  # the source files, so that the folder loads where this package is not installed
             custom_object_save(model, folder, config=config)
@@ -438,8 +460,38 @@ def _weight_files(folder: Path) -> list[Path]:
     return [folder / SAFE_WEIGHTS_NAME]
 
 
+def _without_place(
+    config: StyleVARConfig, vq: tuple[Path, Mapping], transformer: tuple[Path, Mapping]
+) -> dict[str, Any]:
+    """
+    Sizes of the tokenizer that the published files have no place for, and that differ from those of the published one.
+
+    Raises:
+        ValueError: If even with them the files are not this model.
+    """
+    default, ours = StyleVARVQConfig(), config.vq_config
+    names = [name for name in StyleVARVQConfig.__annotations__ if hasattr(ours, name) and not name.startswith("_")]
+    extras = {
+        name: getattr(ours, name)
+        for name in names
+        if name not in _IN_TENSORS and getattr(ours, name) != getattr(default, name)
+    }
+    files = [OriginalCheckpoint("model_dir", path, state, extras=extras) for path, state in (vq, transformer)]
+    found = None
+    with contextlib.suppress(ValueError, KeyError):
+        trunk = sequential_trunk(files[1])
+        found = build_config(*files, "stylevar", trunk, config.blend_alphas, config.patch_nums).vq_config
+    differing = [name for name in names if found is None or getattr(found, name) != getattr(ours, name)]
+    if differing:
+        raise ValueError(
+            "`model_dir` must hold a model of sizes that the published format can hold, but got one that differs in "
+            f"{', '.join(differing)}. Keep it in this format."
+        )
+    return extras
+
+
 def _original_state(
-    layout: Mapping[str, PublishedTensor], ours: Mapping[str, torch.Tensor], config: StyleVARConfig
+    layout: Mapping[str, PublishedTensor], checkpoint: OriginalCheckpoint, config: StyleVARConfig
 ) -> dict[str, torch.Tensor]:
     """One published state dict: fused matrices put together again, what we do not keep made anew."""
     state = {}
@@ -447,7 +499,7 @@ def _original_state(
         if not entry.parts:
             state[published] = entry.make(config)
             continue
-        tensors = {third: ours[name] for name, third in entry.parts}
+        tensors = {third: checkpoint.read(name) for name, third in entry.parts}
         tensor = tensors.get(None)
         if tensor is None:
             blank = torch.zeros_like(next(iter(tensors.values())))

@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import split_state_dict_into_shards_factory
@@ -35,6 +36,14 @@ TRANSFORMER_CONTAINERS = (
     ("params",),
 )
 VQ_CONTAINERS = (("trainer", "vae_local"), *TRANSFORMER_CONTAINERS[1:])
+
+# Beside the weights in a file of ours: sizes that cannot be read from the tensors.
+EXTRAS = "stylevar_hf"
+# What a conversion writes, and nothing else is replaced by one.
+_WRITTEN = re.compile(
+    r"config\.json|generation_config\.json|preprocessor_config\.json|README\.md|\w+_stylevar\w*\.py|"
+    r"model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json"
+)
 
 # What DistributedDataParallel and torch.compile put into the names.
 _WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+|(?<=\.)_orig_mod\.")
@@ -74,18 +83,30 @@ class OriginalCheckpoint:
         path (`Path`): The file.
         tensors (`dict[str, torch.Tensor]`): By published name, wrappers removed, LoRA layers unwrapped.
         adapters (`dict[str, list[LoRAAdapter]]`): By the name of the weight that they update, in order.
+        extras (`dict[str, Any]`): Sizes that the published format has no place for; see `convert_to_original`.
     """
 
     argument: str
     path: Path
     tensors: dict[str, torch.Tensor]
     adapters: dict[str, list[LoRAAdapter]] = field(default_factory=dict)
+    extras: dict[str, Any] = field(default_factory=dict)
 
     def read(self, name: str) -> torch.Tensor:
-        """The tensor with its adapters merged."""
+        """
+        The tensor with its adapters merged.
+
+        Raises:
+            ValueError: If it holds NaN or infinity.
+        """
         tensor = self.tensors[name].detach()
         for adapter in self.adapters.get(name, ()):
             tensor = adapter.merge_into(tensor)
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ValueError(
+                f"`{self.argument}` must hold finite weights, but got {self.path} with NaN or infinity in {name}. The "
+                "training went wrong before it was saved: use an earlier checkpoint."
+            )
         return tensor
 
     def count(self, pattern: str) -> int:
@@ -191,7 +212,9 @@ def read_checkpoint(
             )
         checkpoint = base()
     else:
-        checkpoint = OriginalCheckpoint(argument, path, tensors)
+        extras = content.get(EXTRAS) if isinstance(content, Mapping) else None
+        extras = dict(extras) if isinstance(extras, Mapping) else {}
+        checkpoint = OriginalCheckpoint(argument, path, tensors, extras=extras)
     checkpoint.apply(adapters, argument, path)
     return checkpoint
 
@@ -355,8 +378,12 @@ def save_original(files: Mapping[Path, Mapping[str, torch.Tensor]], bar: tqdm) -
             descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
             os.close(descriptor)
             temporary[path] = Path(name)
-            torch.save(dict(state), name)
-            bar.update(sum(tensor.nbytes for tensor in state.values()))
+            try:
+                torch.save(dict(state), name)
+            except RuntimeError as error:  # what torch makes of an error of the disk
+                cause = str(error).splitlines()[0]
+                raise OSError(f"{path} must have room on its disk, but it could not be written ({cause}).") from error
+            bar.update(sum(tensor.nbytes for tensor in state.values() if isinstance(tensor, torch.Tensor)))
         for path, written in temporary.items():
             _share_like_new(written, 0o666)
             written.replace(path)
@@ -382,7 +409,10 @@ def folder_in_progress(output_dir: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _set_aside(folder: Path) -> Iterator[None]:
-    """Move `folder`, if there is one, out of the way; back if the block fails, away for good otherwise."""
+    """
+    Move `folder`, if there is one, out of the way; back if the block fails. Otherwise what a conversion wrote goes for
+    good, and everything else moves into the new one.
+    """
     if not folder.exists():
         yield
         return
@@ -390,8 +420,12 @@ def _set_aside(folder: Path) -> Iterator[None]:
     folder.rename(shelter / "old")
     try:
         yield
+        for entry in (shelter / "old").iterdir():
+            if not _WRITTEN.fullmatch(entry.name):  # somebody else's: it stays
+                entry.rename(folder / entry.name)
     except BaseException:
-        (shelter / "old").rename(folder)
+        if not folder.exists():
+            (shelter / "old").rename(folder)
         raise
     finally:
         shutil.rmtree(shelter, ignore_errors=True)
@@ -418,10 +452,36 @@ def check_output_dir(output_dir: str | os.PathLike, overwrite: bool, sources: It
         refuse("a new or empty folder", "Choose another one, or pass `overwrite=True` to replace this model.")
     if not (output_dir / "config.json").is_file():
         refuse("a folder with a `config.json` to be overwritten", "It holds something else; choose another one.")
+    try:
+        kind = json.loads((output_dir / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (AttributeError, OSError, ValueError):
+        kind = None
+    if kind != "stylevar":
+        refuse("a folder with a StyleVAR model to be overwritten", f"Its model is a {kind}; choose another one.")
     for source in map(Path, sources):
         if source.expanduser().resolve().is_relative_to(output_dir.resolve()):
             refuse(f"a folder without {source.name} to be overwritten", "The source would be lost.")
     return output_dir
+
+
+def _shown_bytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 10**9 else f"{size / 1e6:.1f} MB"
+
+
+def check_room(needed: dict[Path, int]) -> None:
+    """Raises `OSError` unless the disks have room for so many bytes; folders on one disk share it."""
+    by_disk: dict[int, tuple[Path, int]] = {}
+    for folder, size in needed.items():
+        there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+        device = there.stat().st_dev
+        by_disk[device] = (there, by_disk.get(device, (there, 0))[1] + size)
+    for there, size in by_disk.values():
+        free = shutil.disk_usage(there).free
+        if size > free:
+            raise OSError(
+                f"{str(there)!r} must have room for {_shown_bytes(size)}, but only {_shown_bytes(free)} are free. "
+                "Make room, or choose another disk (downloads go to `HF_HOME`)."
+            )
 
 
 def _share_like_new(path: Path, mode: int) -> None:

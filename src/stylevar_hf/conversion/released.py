@@ -15,7 +15,6 @@ The conversion lies in the Hub's cache, beside the files that it was made of and
 
 import os
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from transformers.utils import cached_file, logging
 from ..checkpoints import RELEASED, is_released
 from .convert import convert_original_checkpoint
 from .hub_files import Release, is_repository, look_up
-from .read import check_output_dir
+from .read import check_output_dir, check_room
 
 
 logger = logging.get_logger(__name__)
@@ -216,29 +215,13 @@ def _make(
     missing = sum(size for name, size in sizes.items() if force_download or name not in cached)
     shares = {"bfloat16": 0.5, "float16": 0.5}
     result = int(sum(sizes.values()) * shares.get(str(options.get("dtype")).removeprefix("torch."), 1))
-    _check_room({Path(cache_dir or HF_HUB_CACHE): missing, folder: result})
+    check_room({Path(cache_dir or HF_HUB_CACHE): missing, folder: result})
     download = {"cache_dir": cache_dir, "token": token, "force_download": force_download}
     # By the name of the revision, which the cache then knows without a network; by the commit if it has moved.
     files = [hf_hub_download(release.repo_id, name, revision=revision, **download) for name in sizes]
     if any(release.commit not in Path(file).parts for file in files):
         files = [hf_hub_download(release.repo_id, name, revision=release.commit, **download) for name in sizes]
     return convert_original_checkpoint(files[0], files[1], folder, release=release, **options)
-
-
-def _check_room(needed: dict[Path, int]) -> None:
-    """Raises `OSError` unless the disks have room for so many bytes; folders on one disk share it."""
-    by_disk: dict[int, tuple[Path, int]] = {}
-    for folder, size in needed.items():
-        there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-        device = there.stat().st_dev
-        by_disk[device] = (there, by_disk.get(device, (there, 0))[1] + size)
-    for there, size in by_disk.values():
-        free = shutil.disk_usage(there).free
-        if size > free:
-            raise OSError(
-                f"{str(there)!r} must have {size / 1e9:.1f} GB for the download and the conversion, but only "
-                f"{free / 1e9:.1f} GB are free. Make room, or choose another disk with `HF_HOME`."
-            )
 
 
 __all__ = ["cached_conversion", "convert_repository", "find_converted"]

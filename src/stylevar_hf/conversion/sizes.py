@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from ..configuration_stylevar import BLEND_ALPHA_SCHEDULES, StyleVARConfig
+from ..configuration_stylevar import BLEND_ALPHA_SCHEDULES, StyleVARConfig, StyleVARVQConfig
 from .layouts import PublishedTensor
 from .read import OriginalCheckpoint, listing
 
@@ -156,13 +156,24 @@ def build_config(
             num_attention_heads=heads,
             mlp_ratio=inner_size / hidden_size,
             blend_alphas=alphas,
-            vq_config={"patch_nums": ladder, **vq_sizes},
+            vq_config={"patch_nums": ladder, **vq_sizes, **_known(vq)},
             encoder_config=encoder_config,
         )
     except ValueError as error:
         raise ValueError(f"{transformer.path} and {vq.path} do not make a model: {error}") from error
     config.dtype = transformer.tensors["word_embed.weight"].dtype
     return config
+
+
+def _known(vq: OriginalCheckpoint) -> dict:
+    """Sizes that a file of ours names beside its weights. Raises `ValueError` if they are not ours."""
+    fields = set(StyleVARVQConfig.__annotations__)
+    if unknown := sorted(set(vq.extras) - fields):
+        raise ValueError(
+            f"`{vq.argument}` must name sizes of `StyleVARVQConfig` beside its weights, but got {vq.path} with "
+            f"{', '.join(unknown)}. It was written by a newer version: upgrade stylevar-hf."
+        )
+    return vq.extras
 
 
 def _read_ladder(transformer: OriginalCheckpoint, kind: str, patch_nums: Sequence[int] | None) -> tuple[int, ...]:
