@@ -536,9 +536,12 @@ class TestStylizeBadModel:
 
 class TestConvert:
     @pytest.fixture
-    def converters(self, monkeypatch):
+    def converters(self, monkeypatch, tmp_path):
         """Replaces the conversions, which have tests of their own, and records how they are called."""
         calls = []
+        monkeypatch.chdir(tmp_path)
+        for name in ("v.pth", "m.pth", "b.pth", "var.pth", "r.pth"):
+            Path(name).touch()
 
         def record(name, *written):
             def convert(*args, **kwargs):

@@ -207,9 +207,10 @@ def run(args: argparse.Namespace) -> int:
             "seconds": seconds,
             "dtype": str(pipe.model.model.dtype).removeprefix("torch."),
             "device": str(pipe.device),
-            "skipped": len(planned) - len(pairs),
             "failures": report.failures,
         }
+        if args.skip_existing:
+            summary["skipped"] = len(planned) - len(pairs)
         sys.stdout.write(json.dumps(summary, indent=2) + "\n")
     for failure in report.failures:
         report_error(f"{' with '.join(failure['inputs'])}: {failure['error']}")
