@@ -45,7 +45,7 @@ def fails_at_once(monkeypatch, capsys):
     """Runs a command that must end before a model is loaded; returns its one line."""
 
     def run(*arguments) -> str:
-        monkeypatch.setattr(stylize_command, "load_pipeline", lambda *_: pytest.fail("the model was loaded"))
+        monkeypatch.setattr(stylize_command, "load_pipeline", lambda *_, **__: pytest.fail("the model was loaded"))
         assert run_command(*arguments) == 2
         captured = capsys.readouterr()
         assert captured.out == ""
@@ -482,9 +482,11 @@ class TestStylizeBadModel:
         return make
 
     def test_missing_folder(self, fails, tmp_path):
-        rule = "`--model` must be the folder of a model, its id on the Hub, or one of stylevar-mini, "
-        assert f"{rule}stylevar-mini-grpo, but got '{tmp_path / 'nowhere'}'" in fails(tmp_path / "nowhere")
-        assert f"{rule}stylevar-mini-grpo, but got 'stylevar-mini-gpro'" in fails("stylevar-mini-gpro")
+        rule = (
+            "`--model` must be the folder of a model, its id on the Hub, or one of stylevar-mini, stylevar-mini-grpo, "
+        )
+        assert f"{rule}stylevar-sft, stylevar-grpo, but got '{tmp_path / 'nowhere'}'" in fails(tmp_path / "nowhere")
+        assert f"{rule}stylevar-sft, stylevar-grpo, but got 'stylevar-mini-gpro'" in fails("stylevar-mini-gpro")
 
     def test_missing_key(self, fails, damaged):
         folder = damaged(lambda weights: weights.pop("model.token_projection.weight"))
