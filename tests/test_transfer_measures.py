@@ -145,6 +145,9 @@ class TestSharpness:
         assert sharpness(half, image).item() == pytest.approx(0.5, abs=1e-4)
         assert sharpness(image, image).item() == pytest.approx(1, abs=1e-4)
 
-    def test_blurred_is_less_sharp(self):
+    def test_mean_is_a_ratio_of_means(self):
         images = pictures(3)
-        assert sharpness(F.avg_pool2d(images, 3, 1, 1), images).max() < 0.6
+        images[0] = F.avg_pool2d(images[:1], 9, 1, 4)  # hardly any detail
+        assert sharpness(images, images).mean().item() == pytest.approx(1, abs=1e-4)
+        assert sharpness(images.flip(0), images).mean().item() == pytest.approx(1, abs=1e-4)
+        assert sharpness(F.avg_pool2d(images, 3, 1, 1), images).mean() < 0.5

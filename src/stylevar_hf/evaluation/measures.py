@@ -14,7 +14,7 @@ trained network, in one table.
 | `content_colour` | 0 | content; Delta E | [`mean_colour_difference`] |
 | `content_retrieval`, `style_retrieval` | 1 | all contents, all styles of the set | [`retrieval_probability`] |
 | `style_covered` | 1 | style and content | [`style_distance_covered`] |
-| `sharpness` | 1 for as much as in the content | content | [`sharpness`](stylevar_hf.measures.transfer.sharpness) |
+| `sharpness` | 1: as much detail as there | content | [`sharpness`](stylevar_hf.measures.transfer.sharpness) |
 """
 
 import difflib

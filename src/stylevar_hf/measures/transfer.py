@@ -8,7 +8,7 @@ What a person asks of a style transfer: is it this photograph, is it this painti
 | content retrieval, [`content_similarities`] | is the right content found among N from the output? | 1 | 1/N |
 | style retrieval, [`style_similarities`] | is the right style found among N? | about 1/N | 1 |
 | [`style_distance_covered`] | which share of the way from the content to the style was covered? | 0 | 1 |
-| [`sharpness`] | how much fine detail is there, relative to the content's? | 1 | any |
+| [`sharpness`] | how much fine detail is there, relative to the contents'? | 1 | any |
 
 Images are `(B, 3, H, W)` in [0, 1]. Features are those of VGG-19 after ReLU, see [`TransferFeatures`].
 """
@@ -243,8 +243,26 @@ def detail(images: torch.Tensor) -> torch.Tensor:
 
 
 def sharpness(outputs: torch.Tensor, contents: torch.Tensor) -> torch.Tensor:
-    """[`detail`] of the output over that of the content, `(B,)`: 1 where there is as much."""
-    return detail(outputs) / (detail(contents) + EPSILON)
+    r"""
+    [`detail`] of each output, relative to the mean of the contents',
+
+    $$ D(o_i) / \frac{1}{n} \sum_j D(c_j), $$
+
+    so that the mean over outputs is a ratio of means: quotients of single pictures would be ruled by blurred contents.
+
+    Args:
+        outputs (`torch.Tensor` of shape `(m, 3, H, W)`), contents (`torch.Tensor` of shape `(n, 3, H, W)`):
+            In [0, 1].
+
+    Returns:
+        `torch.Tensor` of shape `(m,)`: of the contents themselves 1 on average.
+    """
+    return relative_detail(detail(outputs), detail(contents))
+
+
+def relative_detail(outputs: torch.Tensor, contents: torch.Tensor) -> torch.Tensor:
+    """[`sharpness`] from [`detail`]s."""
+    return outputs / contents.mean().clamp_min(EPSILON)
 
 
 __all__ = [
@@ -255,6 +273,7 @@ __all__ = [
     "detail",
     "gram_matrices",
     "luminance",
+    "relative_detail",
     "retrieval_probability",
     "sharpness",
     "style_descriptors",

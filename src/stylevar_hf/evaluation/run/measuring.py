@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from ...measures.pictures import mean_colour_difference, signature_distance, structural_similarity
-from ...measures.transfer import sharpness
+from ...measures.transfer import detail, relative_detail
 from ..inputs import MeasuredPicture
 from ..measures import Measure
 from ..metrics import MetricUnavailable, load_metric
@@ -43,19 +43,20 @@ def _texture(image: MeasuredPicture, reference: MeasuredPicture) -> float:
     return signature_distance(image.texture, reference.texture)
 
 
-def _sharpness(image: MeasuredPicture, content: MeasuredPicture) -> float:
+def _detail(image: MeasuredPicture, content: MeasuredPicture) -> tuple[float, float]:
+    """Of both: sharpness is relative to the mean over contents, which is known at the end."""
     arrays = [torch.from_numpy(np.array(one.array)).permute(2, 0, 1)[None] / 255 for one in (image, content)]
-    return sharpness(*arrays).item()
+    return detail(arrays[0]).item(), detail(arrays[1]).item()
 
 
-_FUNCTIONS: dict[str, Callable[[MeasuredPicture, MeasuredPicture], float]] = {
+_FUNCTIONS: dict[str, Callable[[MeasuredPicture, MeasuredPicture], Any]] = {
     "target_colour": _colour,
     "target_texture": _texture,
     "style_colour": _colour,
     "style_texture": _texture,
     "content_structure": _structure,
     "content_colour": _colour_difference,
-    "sharpness": _sharpness,
+    "sharpness": _detail,
 }
 
 
@@ -91,6 +92,8 @@ def measure_pictures(folder: RunFolder, pairs: PairSet, jobs: Jobs, measures: Se
                     found.append(_FUNCTIONS[name](image, known[references[name]]))
                 bar.update(len(values))
     for system, _, values in todo:
+        if "sharpness" in values:
+            values["sharpness"] = relative_detail(*torch.tensor(values["sharpness"]).T).tolist()
         store_values(folder, pairs, system, values)
 
 

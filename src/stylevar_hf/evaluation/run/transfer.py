@@ -26,10 +26,10 @@ from ...measures.transfer import (
 from ...measures.vgg import VGG19_FILE
 from ...measures.weights import find_weights
 from ..measures import TRANSFER_MEASURES
+from ..pairs import PairSet
+from ..run_folder import RunFolder
 from ..systems import System
 from .measuring import UNREADABLE, Jobs, store_values, stored_values
-from .pairs import PairSet
-from .run_folder import RunFolder
 
 
 TRANSFER_WEIGHTS = "transfer"  # the name by which weights are handed over
