@@ -203,7 +203,7 @@ def run_ours(connection: Connection, folder: Path, options: argparse.Namespace, 
     with contextlib.ExitStack() as stack:
         methods = {
             "rollouts": ("_encode_prompts", "_draw"),
-            "reward": ("_calculate_rewards",),
+            "reward": ("_call_rewards",),
             "reference_log_probs": ("_reference_log_probs",),
         }
         watches = {

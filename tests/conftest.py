@@ -24,11 +24,20 @@ import numpy as np  # noqa: E402
 import PIL.Image  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from transformers import TrainingArguments  # noqa: E402
 
 from stylevar_hf import StyleVARConfig, StyleVARForConditionalGeneration, StyleVARImageProcessor  # noqa: E402
 
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+# What transformers calls the option since 5.2x.
+CHECKPOINTING = next(
+    name
+    for name in ("activation_checkpointing", "gradient_checkpointing")
+    if name in TrainingArguments.__dataclass_fields__
+)
 
 
 def make_tiny_config(**overrides) -> StyleVARConfig:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import CHECKPOINTING
 from transformers import TrainingArguments
 from trl import GRPOConfig, TrlParser
 
@@ -32,7 +33,7 @@ class TestDefaults:
         assert (args.adam_beta1, args.adam_beta2, args.lr_scheduler_type) == (0.9, 0.95, "constant")
         assert (args.reference_gain, args.reference_patience, args.reference_min_steps) == (0.05, 50, 300)
         assert (args.reference_emergency_kl, args.reference_emergency_cooldown) == (2.0, 50)
-        assert not (args.bf16 or args.activation_checkpointing or args.iterative_reference)
+        assert not (args.bf16 or getattr(args, CHECKPOINTING) or args.iterative_reference)
         assert args.vmr_scale is None and args.mask_column is None
 
     def test_bfloat16_needs_no_flag_on_cpu(self, monkeypatch):
@@ -68,7 +69,7 @@ class TestDefaults:
 
     @pytest.mark.filterwarnings("error::FutureWarning")
     def test_do_not_warn_of_old_names(self):
-        assert make_config(activation_checkpointing=True).activation_checkpointing
+        assert getattr(make_config(**{CHECKPOINTING: True}), CHECKPOINTING)
 
     def test_every_option_is_a_flag(self):
         parser = TrlParser((StyleVARRewardArguments, StyleVARGRPOConfig))

@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from conftest import make_tiny_config
+from conftest import CHECKPOINTING, make_tiny_config
 from peft import LoraConfig
 from transformers import TrainerCallback
 from trl import GRPOConfig
@@ -243,7 +243,7 @@ class TestOptions:
         "options",
         [
             {"head_chunk_size": 7},
-            {"activation_checkpointing": True},
+            {CHECKPOINTING: True},
             {"rollout_batch_size": 3},
             {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2},
         ],
@@ -260,7 +260,7 @@ class TestOptions:
 
     @pytest.mark.parametrize("checkpointing", [False, True])
     def test_adapters_without_casts_change_nothing(self, tmp_path, monkeypatch, checkpointing):
-        options = {"bf16": True, "activation_checkpointing": checkpointing, "max_steps": 2}
+        options = {"bf16": True, CHECKPOINTING: checkpointing, "max_steps": 2}
         casts = []
 
         def train():
@@ -287,7 +287,7 @@ class TestOptions:
             return forward(self, *args, **kwargs)
 
         monkeypatch.setattr(StyleVARBlendedCrossAttention, "forward", counted)
-        for options in ({}, {"activation_checkpointing": True}):
+        for options in ({}, {CHECKPOINTING: True}):
             make_grpo_trainer(tmp_path, max_steps=1, **options).train()
             counts.append(None)
         first = counts.index(None)

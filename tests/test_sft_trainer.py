@@ -15,7 +15,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from conftest import make_tiny_config
+from conftest import CHECKPOINTING, make_tiny_config
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import ResNetConfig, ResNetModel, TrainingArguments
@@ -294,7 +294,7 @@ class TestOptimisation:
     def test_checkpointing_and_accumulation_learn_the_same(self, tmp_path):
         expected = self.losses(tmp_path)
         halves = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
-        assert self.losses(tmp_path, activation_checkpointing=True) == pytest.approx(expected, abs=1e-6)
+        assert self.losses(tmp_path, **{CHECKPOINTING: True}) == pytest.approx(expected, abs=1e-6)
         assert self.losses(tmp_path, **halves) == pytest.approx(expected, abs=1e-4)
 
     def test_bf16_learns_the_same(self, tmp_path):

@@ -50,8 +50,8 @@ def make_model_card(
     core = core_model(policy)
     tags = options.get("tags") or []
     repo_id = getattr(trainer, "hub_model_id", None) or args.hub_model_id
-    keeper = getattr(trainer, "keeper", None)  # of GRPO: it says what is saved
-    if hasattr(policy, "peft_config") and not (keeper is not None and keeper.saves_whole(policy)):
+    saves_whole = getattr(trainer, "saves_whole_model", lambda: False)  # of GRPO: it may save more than the adapter
+    if hasattr(policy, "peft_config") and not saves_whole():
         kind = "adapter"
     else:
         kind = "tokenizer" if isinstance(core.config, StyleVARVQConfig) else "model"

@@ -4,15 +4,13 @@
 
 import contextlib
 import functools
-import math
 import os
-from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import datasets
 import torch
-from accelerate.utils import gather, gather_object
+from accelerate.utils import gather
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback
@@ -24,21 +22,17 @@ from trl.models import unwrap_model_for_generation
 
 from ..._common.errors import invalid
 from ...data.collator import StyleVARTripletCollator
-from ...data.mixing import EpochCallback
 from ...data.pictures import with_pictures
-from ...generation_stylevar import StyleVARScoring
 from ...image_processing_stylevar import StyleVARImageProcessor
-from ...modeling_stylevar import StyleVARForConditionalGeneration, StyleVARLayer
-from ..common.checkpoint_files import load_json, save_json
-from ..common.checkpointing import AtomicCheckpointMixin, find_resumption
-from ..common.distribution import autocast_under_fsdp
+from ...modeling_stylevar import StyleVARForConditionalGeneration
+from ..common.checkpointing import find_resumption
 from ..common.initialization import check_model, resolve_model
-from ..common.log_lines import use_log_lines
 from ..common.lora import add_adapter, core_model
 from ..common.model_card import check_publishing
 from ..common.stream_passes import StreamPassesMixin
 from .advantages import combine_rewards, compute_advantages
-from .callbacks import DistinctRows, FailureCallback, OrderByEpoch, ProgressNumbersCallback, RolloutGridCallback
+from .callbacks import DistinctRows, OrderByEpoch
+from .checkpoints import GRPOCheckpointMixin
 from .checks import (
     check_held_out,
     check_prompts,
@@ -49,25 +43,21 @@ from .checks import (
     try_reward,
 )
 from .grpo_config import StyleVARGRPOConfig
-from .held_out import HeldOutCallback
-from .iterative_reference import IterativeReferenceCallback
+from .logs import GRPOLogsMixin
 from .metrics import UpdateSums
 from .middle_return import UpdateSchedule, middle_value, scale_gate
-from .panw import token_weights
 from .policy_loss import clipped_surrogate, k3_kl, weighted_token_mean
-from .reference_policy import ReferencePolicy
-from .reward_calls import BackgroundLoop, RewardFunction, call_rewards
+from .preparation import GRPOPreparationMixin, check_policy, evaluation_modules, freeze
+from .reward_calls import RewardFunction, call_rewards
 from .rollouts import (
     StyleVARPrompt,
     StyleVARRollouts,
     draw_rollouts,
     encode_prompts,
-    group_rows,
-    join_references,
     reward_inputs,
     rollout_generators,
 )
-from .whole_policy import WholePolicy
+from .scoring import GRPOScoringMixin
 
 
 if TYPE_CHECKING:
@@ -75,12 +65,13 @@ if TYPE_CHECKING:
 
 logger = logging.get_logger(__name__)
 
-_STATE_NAME = "grpo_state.json"
 # Streams of random numbers: evaluation never repeats training, a continuation never its first.
 _TRAIN, _EVAL = 0, 1
 
 
-class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer):
+class StyleVARGRPOTrainer(
+    GRPOPreparationMixin, GRPOScoringMixin, GRPOLogsMixin, StreamPassesMixin, GRPOCheckpointMixin, GRPOTrainer
+):
     r"""
     GRPO (arXiv 2402.03300) for StyleVAR, the reinforcement stage of arXiv 2604.21052.
 
@@ -93,12 +84,13 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
 
     Samplers, buffering, logging and checkpoints are TRL's. What differs, by seam:
 
+    * `_prepare_inputs`: the rows of a generation are shuffled in an order that depends on seed and step alone.
     * `_generate_and_score_completions`: draws all rollouts of several prompts in batches, each from its own generator;
       decodes them; rewards; advantages.
     * `_compute_loss`: the loss above, from log-probabilities whose logits never exist for all tokens at once. Those of
       the old and of the reference policy are taken on the same rows, so that at the first update the ratio is exactly
       1, and the KL 0 but for rounding.
-    * `_calculate_rewards`: `None` of one of several rewards says nothing, as in TRL; a NaN leaves the rollout out.
+    * Rewards are called here: `None` of one of several rewards says nothing, as in TRL; a NaN leaves the rollout out.
       Asynchronous rewards run together, and beside the others.
     * `train`: tries each reward before the first rollout, and raises if too many updates failed.
     * `evaluate`, `log`: metrics keep the prefix of their evaluation set.
@@ -150,6 +142,7 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
 
     _tag_names = ["stylevar", "grpo", "trl"]
     _name = "GRPO"
+    loss_is_scaled_for_ga = False  # read by transformers since 5.24
 
     def __init__(
         self,
@@ -190,12 +183,12 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
         check_model(model, core, peft_config)
         if peft_config is not None:
             model = add_adapter(model, peft_config, args.seed)
-        _check_policy(model, core)
+        check_policy(model, core)
         check_publishing(args, model)
         if args.vmr_scale is not None and not 1 <= args.vmr_scale < core.config.num_scales:
             rule = f"from 1 to {core.config.num_scales - 1}, an index of the model's {core.config.num_scales} scales"
             raise invalid("vmr_scale", rule, args.vmr_scale, "A scale of about 4x4 to 8x8 tokens is a good start.")
-        _freeze(core)
+        freeze(core)
         model.eval()
         if processing_class is None:
             size = {"height": core.config.image_size, "width": core.config.image_size}
@@ -215,108 +208,14 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
             processing_class=processing_class,
             callbacks=callbacks,
             optimizers=optimizers,
-            compute_loss_func="not None: the loss is divided by the accumulation steps here",
         )
         self.model_accepts_loss_kwargs = False
         self._whole = self._copy_if_divided(model)
-        self._evaluation_modules = _evaluation_modules(model, args.activation_checkpointing)
+        checkpointing = getattr(args, "activation_checkpointing", None) or args.gradient_checkpointing
+        self._evaluation_modules = evaluation_modules(model, bool(checkpointing))
         self._make_reference(model)
-        self._conditioning_is_fixed = not any(
-            parameter.requires_grad
-            for module in (core.model.style_encoder, core.model.content_encoder, core.model.image_projection)
-            for parameter in module.parameters()
-        )
-        self._weights = token_weights(core.config.patch_nums, args.token_weighting, args.panw_gamma)
-        filters = {"temperature": args.temperature, "top_k": args.top_k, "top_p": args.top_p}
-        self._sampling = {**filters, "style_strength": args.style_strength}
-        self._scoring = StyleVARScoring(
-            **(filters if args.scoring == "sampled" else {}), chunk_size=args.head_chunk_size
-        )
+        self._set_up_scoring(core)
         self._add_own_callbacks()
-
-    def _set_trl_attributes(self, args: StyleVARGRPOConfig, core: StyleVARForConditionalGeneration) -> None:
-        self.num_generations = args.num_generations
-        self.num_generations_eval = args.num_generations_eval or args.num_generations
-        self.num_iterations = args.num_iterations
-        self.shuffle_dataset = args.shuffle_dataset
-        self.beta = args.beta
-        self.epsilon_low = args.epsilon
-        self.epsilon_high = args.epsilon if args.epsilon_high is None else args.epsilon_high
-        self.loss_type = args.loss_type
-        self.max_completion_length = core.config.sequence_length
-        self.reward_processing_classes = [None] * len(self.reward_funcs)
-        self.environments = None
-        self.use_vllm = False
-        self.use_adaptive_entropy = False
-        self.log_completions = False
-        self._step = 0
-        self._buffered_inputs = None
-        self._current_train_step_time = 0.0
-        self._metrics = {"train": defaultdict(list), "eval": defaultdict(list)}
-        self._logs = {"extra": defaultdict(lambda: deque(maxlen=args.generation_batch_size))}
-        self._pending_extra_logs = defaultdict(list)
-        self._pending_metrics = defaultdict(list)
-        # Ours
-        self._background = BackgroundLoop()
-        self._eval_window = 0
-        self._metric_key_prefix = "eval"
-        self._update_sums: UpdateSums | None = None
-        self._generation_rewards: list[float] = []
-        self.last_step_reward: float | None = None
-        self.last_step_kl: float | None = None
-        self.num_usable_rollouts = 0
-        self.last_rollouts: dict[str, Any] | None = None
-
-    def _add_own_callbacks(self) -> None:
-        args = self.args
-        use_log_lines(self)
-        self._failures = FailureCallback(self, args.max_failed_updates)
-        self.add_callback(self._failures)
-        self._epochs = EpochCallback()
-        self.add_callback(self._epochs)
-        self.add_callback(ProgressNumbersCallback(self))
-        if args.num_rollout_images > 0:
-            self.add_callback(RolloutGridCallback(self, args.num_rollout_images))
-        self.held_out = None
-        if self._held_out_funcs:
-            self.held_out = HeldOutCallback(self, self._held_out_names, args.held_out_patience)
-            self.add_callback(self.held_out)
-        self.iterative_reference = None
-        if args.iterative_reference:
-            self.iterative_reference = IterativeReferenceCallback(
-                self,
-                gain=args.reference_gain,
-                patience=args.reference_patience,
-                min_steps=args.reference_min_steps,
-                emergency_kl=args.reference_emergency_kl or None,
-                emergency_cooldown=args.reference_emergency_cooldown,
-            )
-            self.add_callback(self.iterative_reference)
-
-    def _copy_if_divided(self, model: nn.Module) -> WholePolicy | None:
-        """A whole copy if the policy is going to be divided."""
-        if self.is_deepspeed_enabled:  # it steps before the guards look, and keeps weights that nothing here renews
-            found = self.args.deepspeed or "one of accelerate's configuration"
-            mend = "Use DDP or FSDP2: see `examples/accelerate_configs`."
-            raise invalid("deepspeed", "left out", found, mend)
-        if not self.is_fsdp_enabled:
-            return None
-        version = self.accelerator.state.fsdp_plugin.fsdp_version
-        if version != 2:
-            raise invalid("fsdp_version", "2", version, "See `examples/accelerate_configs/fsdp2.yaml`.")
-        autocast_under_fsdp(self.accelerator)
-        return WholePolicy(model, self.accelerator.device)
-
-    def _make_reference(self, model: nn.Module) -> None:
-        policy = self._policy()
-        self.reference = ReferencePolicy.for_model(policy, seed=self.args.seed) if self.beta > 0 else None
-        self.keeper = self.reference or _keeper(policy)
-        if self.keeper is not None and {"revision", "subfolder"} & set(self.args.model_init_kwargs or ()):
-            self.keeper.needs_base = True  # an adapter names its base without them
-        if self.reference is not None:
-            self.reference.whole = self._whole
-            if not self.reference.is_policy(policy):
-                self.reference.update(model)  # an adapter that was trained before: measure from there
 
     # Training
 
@@ -397,45 +296,38 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
         self._metric_key_prefix = metric_key_prefix
         return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
 
-    # Rollouts and rewards
+    # One pass: rollouts, rewards, advantages, loss
 
-    def _prepare_inputs(self, generation_batch: Any) -> Any:
-        # TRL shuffles the rows of a generation: in the same order after a resumption, whatever else drew numbers.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self.args.seed + self._step)
-            return super()._prepare_inputs(generation_batch)
+    def _prepare_inputs(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        if not self.model.training:
+            return self._generate_and_score_completions(rows)
+        passes = self.args.steps_per_generation
+        if self._step % (passes * self.num_iterations) == 0 or self._buffered_inputs is None:
+            batch = self._generate_and_score_completions(rows)
+            # In an order that depends on seed and step alone, also after a resumption.
+            generator = torch.Generator().manual_seed(self.args.seed + self._step)
+            order = torch.randperm(len(rows), generator=generator)
+            size = len(rows) // passes
+            parts = (order[start : start + size] for start in range(0, size * passes, size))
+            self._buffered_inputs = [_take(batch, part.tolist()) for part in parts]
+        return self._buffered_inputs[self._step % passes]
 
     def _generate_and_score_completions(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         training = self.model.training
-        mode, num_generations = ("train", self.num_generations) if training else ("eval", self.num_generations_eval)
-        window = (
-            self._step // (self.args.steps_per_generation * self.num_iterations) if training else self._eval_window
-        )
-        self._eval_window += not training
+        num_generations = self.num_generations if training else self.num_generations_eval
+        window = self._next_window(training)
+        kind = self._middle_return_kind(window) if training else None
         self._enter_evaluation_mode()
         self._renew_whole()
 
         # 1. Rollouts; which prompt a row belongs to follows from its place among the rows of all processes
         first = self.accelerator.process_index * len(rows)
-        groups = [(first + index) // num_generations for index in range(len(rows))]
-        distinct = self._encode_prompts([rows[groups.index(group)] for group in dict.fromkeys(groups)])
-        prompts = [distinct[group - groups[0]] for group in groups]
-        kind = self._middle_return_kind(window) if training else None
+        prompts = self._prompts_of(rows, first, num_generations)
         drawn = self._draw(prompts, window, [first + index for index in range(len(rows))], training, kind)
-        num_continuations = len(drawn)
 
-        # 2. Rewards; with VMR of all continuations of a rollout, next to each other
-        inputs = [
-            entry
-            for parts in zip(*(reward_inputs(prompts, r.codes, r.images) for r in drawn), strict=True)
-            for entry in parts
-        ]
-        parts, silent = self._calculate_rewards(self.reward_funcs, self.reward_func_names, inputs)
-        rewards = combine_rewards(parts, silent, self.reward_weights.to(parts.device))
-        returns = rewards if kind != "prefix" else middle_value(rewards.view(-1, num_continuations), self.args.vmr_eta)
-
-        if self.held_out is not None and not training:
-            self._watch_held_out(inputs, rewards)
+        # 2. Rewards, of all processes
+        rewards, parts = self._score_images(prompts, drawn, training)
+        returns = rewards if kind != "prefix" else middle_value(rewards.view(-1, len(drawn)), self.args.vmr_eta)
 
         # 3. Advantages, over the groups of all processes
         scored = compute_advantages(
@@ -445,24 +337,14 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
             std_floor=self.args.advantage_std_floor,
             clip=self.args.advantage_clip,
         )
-        local = slice(first, first + len(rows))
-        rollouts = drawn[0]
-        if self.args.num_rollout_images and self.accelerator.is_main_process:
-            shown = prompts.count(prompts[0])
-            rows_shown = slice(0, shown * num_continuations, num_continuations)
-            extra = {name: values[rows_shown] for name, values in self._pending_extra_logs.items()}
-            self._remember(prompts[0], rollouts.images[:shown], rewards[rows_shown], parts[rows_shown], extra)
-        self._log_rewards(mode, parts, rewards, scored)
+        self._remember(prompts, drawn, rewards, parts)
+        self._log_rewards("train" if training else "eval", parts, rewards, scored)
 
-        weights = self._weights.to(rollouts.codes.device).expand(len(rows), -1)
-        if kind is not None:
-            gate = scale_gate(self._config.patch_nums, self.args.vmr_scale, kind)
-            weights = weights * gate.to(weights.device)
-        if self._mask is not None:
-            weights = weights * torch.stack([prompt.gate for prompt in prompts])
+        # 4. What the loss needs of the rows of this process
+        local = slice(first, first + len(rows))
         batch = {
-            "codes": rollouts.codes,
-            "weights": weights,
+            "codes": drawn[0].codes,
+            "weights": self._token_weights(prompts, kind),
             "advantages": scored.advantages[local],
             "usable": scored.valid[local],
             "prompts": prompts,
@@ -471,6 +353,47 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
             # The policy moves before the last rows are used, so its scores must be taken now.
             batch["old_log_probs"] = self._score_in_parts(batch)
         return batch
+
+    def _next_window(self, training: bool) -> int:
+        """The number of this generation, from 0; evaluation counts its own."""
+        if training:
+            return self._step // (self.args.steps_per_generation * self.num_iterations)
+        self._eval_window += 1
+        return self._eval_window - 1
+
+    def _prompts_of(self, rows: list[dict[str, Any]], first: int, num_generations: int) -> list[StyleVARPrompt]:
+        """The prompt of each row, encoded once for the rows that share it; `first` is the place of the first row."""
+        groups = [(first + index) // num_generations for index in range(len(rows))]
+        distinct = self._encode_prompts([rows[groups.index(group)] for group in dict.fromkeys(groups)])
+        return [distinct[group - groups[0]] for group in groups]
+
+    def _score_images(
+        self, prompts: list[StyleVARPrompt], drawn: list[StyleVARRollouts], training: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        The weighted sums `(N,)` and the single rewards `(N, F)` of all processes; with VMR of all continuations of a
+        rollout, next to each other. Held-out rewards are watched where nothing is trained.
+        """
+        inputs = [
+            entry
+            for parts in zip(*(reward_inputs(prompts, r.codes, r.images) for r in drawn), strict=True)
+            for entry in parts
+        ]
+        parts, silent = self._call_rewards(self.reward_funcs, self.reward_func_names, inputs)
+        rewards = combine_rewards(parts, silent, self.reward_weights.to(parts.device))
+        if self.held_out is not None and not training:
+            self._watch_held_out(inputs, rewards)
+        return rewards, parts
+
+    def _token_weights(self, prompts: list[StyleVARPrompt], kind: str | None) -> torch.Tensor:
+        """What the tokens of each row weigh, `(N, L)`: by scale, by the part that VMR trains, by the mask."""
+        device = prompts[0].content.codes.device
+        weights = self._weights.to(device).expand(len(prompts), -1)
+        if kind is not None:
+            weights = weights * scale_gate(self._config.patch_nums, self.args.vmr_scale, kind).to(device)
+        if self._mask is not None:
+            weights = weights * torch.stack([prompt.gate for prompt in prompts])
+        return weights
 
     def _encode_prompts(self, rows: Sequence[Mapping[str, Any]]) -> list[StyleVARPrompt]:
         with self.accelerator.autocast():
@@ -498,7 +421,7 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
         self._enter_evaluation_mode()  # unwrapping may have switched modes
         return drawn
 
-    def _calculate_rewards(
+    def _call_rewards(
         self, functions: Sequence[RewardFunction], names: Sequence[str], inputs: Sequence[dict[str, Any]]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """What rewards give the rollouts of all processes, `(N, F)`, and where that is `None`."""
@@ -511,7 +434,7 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
         return parts, silent.bool()
 
     def _watch_held_out(self, inputs: Sequence[dict[str, Any]], rewards: torch.Tensor) -> None:
-        values, _ = self._calculate_rewards(self._held_out_funcs, self._held_out_names, inputs)
+        values, _ = self._call_rewards(self._held_out_funcs, self._held_out_names, inputs)
         self.held_out.add(rewards, values, self.num_generations_eval)
         for name, column in zip(self._held_out_names, values.T, strict=True):
             self._metrics["eval"][f"held_out/{name}/mean"].append(column[column.isfinite()].mean().item())
@@ -521,51 +444,6 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
         if self.args.vmr_scale is None:
             return None
         return UpdateSchedule(self.args.vmr_prefix_updates).kind(window)
-
-    def _log_rewards(self, mode: str, parts: torch.Tensor, rewards: torch.Tensor, scored: Any) -> None:
-        """`parts` `(N, F)` and `rewards` `(N,)` of all processes, under TRL's names."""
-        metrics = self._metrics[mode]
-        for name, values in zip(self.reward_func_names, parts.T, strict=True):
-            finite = values[values.isfinite()]
-            metrics[f"rewards/{name}/mean"].append(finite.mean().item())
-            metrics[f"rewards/{name}/std"].append(finite.std().item() if len(finite) > 1 else 0.0)
-        usable = rewards[rewards.isfinite()]
-        mean = usable.mean().item()  # NaN if there is none
-        metrics["reward"].append(mean)
-        metrics["reward_std"].append(scored.group_stds.mean().item())
-        metrics["frac_reward_zero_std"].append(scored.without_variance.float().mean().item())
-        metrics["rollouts_left_out/reward"].append(float((~scored.valid).sum()))
-        if mode == "train":
-            self._generation_rewards.append(mean)
-        # What rewards logged by themselves, from all processes; all must ask for the same names in the same order.
-        for name in sorted(set(gather_object(list(self._pending_metrics)))):
-            values = gather_object(self._pending_metrics.get(name, []))
-            metrics[name].append(sum(values) / len(values))
-        self._pending_metrics.clear()
-        self._pending_extra_logs.clear()
-
-    def _remember(
-        self,
-        prompt: StyleVARPrompt,
-        images: torch.Tensor,
-        rewards: torch.Tensor,
-        parts: torch.Tensor,
-        extra: dict[str, list],
-    ) -> None:
-        """Keep the rollouts of a prompt for the picture, with what rewards logged of each (`log_extra`)."""
-        pixels = {name: getattr(prompt, f"{name}_pixel_values") for name in ("content", "style", "target")}
-        pixels = {name: value.float().cpu() / 2 + 0.5 for name, value in pixels.items() if value is not None}
-        self.last_rollouts = {
-            "names": list(pixels),
-            "references": list(pixels.values()),
-            "images": images.cpu(),
-            "rewards": rewards.cpu(),
-            "parts": dict(zip(self.reward_func_names, parts.T.cpu(), strict=True)),
-            "content_id": prompt.row.get("content_id"),
-            "extra": extra,
-        }
-
-    # Loss
 
     def _compute_loss(self, model: nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
         training = self.model.training
@@ -611,75 +489,7 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
             scale_boundaries=self._config.vq_config.scale_boundaries,
         )
         self._log_update(training, sums)
-        return loss / self.current_gradient_accumulation_steps if training else loss
-
-    def _score(self, model: nn.Module, inputs: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-        """
-        Log-probabilities and entropies `(N, L)` of the codes of a batch.
-
-        Rows come in any order; they are sorted by prompt, so that what a prompt's rows share is computed once.
-        """
-        prompts = inputs["prompts"]
-        places: dict[int, list[int]] = {}
-        for row, prompt in enumerate(prompts):
-            places.setdefault(id(prompt), []).append(row)
-        order = [row for rows in places.values() for row in rows]
-        pairs, repeats = group_rows([prompts[row] for row in order])
-        content = join_references([pair.content for pair in pairs])
-        style = join_references([pair.style for pair in pairs])
-        if self._conditioning_is_fixed:
-            conditioning = {"content": content, "style": style}
-        else:  # the image encoders are trained: only the codes are known
-            conditioning = {
-                "content_pixel_values": torch.stack([pair.content_pixel_values for pair in pairs]),
-                "style_pixel_values": torch.stack([pair.style_pixel_values for pair in pairs]),
-                "content_codes": content.codes,
-                "style_codes": style.codes,
-            }
-        with self.accelerator.autocast():  # accelerate does so for the policy, but not for the reference
-            output = model(
-                labels=inputs["codes"][order],
-                num_return_sequences=repeats,
-                style_strength=self.args.style_strength,
-                scoring=self._scoring,
-                **conditioning,
-            )
-        back = torch.tensor(order, device=output.log_probs.device).argsort()
-        return output.log_probs[back], output.entropies[back]
-
-    @torch.no_grad()
-    def _reference_log_probs(self, inputs: dict[str, Any]) -> torch.Tensor:
-        """Scores under the reference policy, kept with the rows until it is renewed."""
-        if inputs.get("reference_version") != self.reference.num_updates:
-            with self.reference.log_probs_context(self._policy()) as model:
-                inputs["reference_log_probs"], _ = self._score(model, inputs)
-            inputs["reference_version"] = self.reference.num_updates
-        return inputs["reference_log_probs"]
-
-    @torch.no_grad()
-    def _score_in_parts(self, batch: Mapping[str, Any]) -> torch.Tensor:
-        size = self.args.per_device_train_batch_size
-        scores = []
-        for start in range(0, len(batch["codes"]), size):
-            part = {name: batch[name][start : start + size] for name in ("codes", "prompts")}
-            scores.append(self._score(self._policy(), part)[0])
-        return torch.cat(scores)
-
-    def _log_update(self, training: bool, sums: UpdateSums) -> None:
-        """One exchange between processes: for the logs, for the reference's schedule, for the guard."""
-        sums = sums.reduce(self.accelerator)
-        metrics = self._metrics["train" if training else "eval"]
-        for name, value in sums.metrics(with_kl=self.reference is not None).items():
-            metrics[name].append(value)
-        if training:
-            self._update_sums = sums if self._update_sums is None else self._update_sums + sums
-            self.num_usable_rollouts = self._update_sums.num_kept
-            self.last_step_kl = self._update_sums.mean_kl
-            if self.accelerator.sync_gradients:  # the last pass of this update
-                self._update_sums = None
-                # Of the generations since the last update: none where an update uses rollouts again.
-                self.last_step_reward = _mean(self._generation_rewards)
-                self._generation_rewards.clear()
+        return loss  # `Trainer` divides it by the passes of an update
 
     # Modes
 
@@ -690,138 +500,17 @@ class StyleVARGRPOTrainer(StreamPassesMixin, AtomicCheckpointMixin, GRPOTrainer)
         if self._whole is not None:
             self._whole.model.eval()
 
-    def _policy(self) -> nn.Module:
-        """The policy with all of its weights."""
-        return self.accelerator.unwrap_model(self.model) if self._whole is None else self._whole.model
 
-    def _renew_whole(self) -> None:
-        if self._whole is not None:
-            self._whole.renew(self.model)
-
-    def _unwrapped(self) -> StyleVARForConditionalGeneration:
-        return core_model(self._policy())
-
-    @property
-    def _config(self):
-        return self._unwrapped().config
-
-    # Checkpoints
-
-    def save_model(self, *args: Any, **kwargs: Any) -> None:
-        self._renew_whole()  # with all processes; one alone saves
-        super().save_model(*args, **kwargs)
-
-    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        trained = self.model
-        if self._whole is not None:
-            self.model, state_dict = self._whole.model, None
-        if self.keeper is not None:
-            self.model, state_dict = self.keeper.model_to_save(self.model, state_dict)
-        try:
-            super()._save(output_dir, state_dict)
-        finally:
-            self.model = trained
-        if self.args.should_save and self.keeper is not None:
-            self.keeper.remove_stale_files(output_dir or self.args.output_dir, self._policy())
-
-    def _save_more(self, output_dir: str) -> None:
-        super()._save_more(output_dir)
-        if not self.args.should_save:
-            return
-        save_json(os.path.join(output_dir, _STATE_NAME), {"step": self._step})
-        if self.keeper is not None:
-            self.keeper.save(output_dir, self._policy())
-        if self.iterative_reference is not None:
-            self.iterative_reference.save(output_dir)
-        if self.held_out is not None:
-            self.held_out.save(output_dir)
-
-    def _load_from_checkpoint(self, checkpoint: str, model: nn.Module | None = None) -> None:
-        if not self._keeper_loads(checkpoint):
-            super()._load_from_checkpoint(checkpoint, model)
-
-    def _load_best_model(self) -> None:
-        if not self._keeper_loads(self.state.best_model_checkpoint):
-            super()._load_best_model()
-
-    def _keeper_loads(self, checkpoint: str) -> bool:
-        """Whether that restored the policy, too, and not the reference alone."""
-        restored = self.keeper is not None and self.keeper.load(checkpoint, self._policy())
-        if restored and self._whole is not None:
-            self._whole.hand_back(self.model)
-        return restored
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is None:
-            return
-        self._step = load_json(checkpoint, _STATE_NAME)["step"]
-        if self.iterative_reference is not None:
-            self.iterative_reference.load(checkpoint)
-        if self.held_out is not None:
-            self.held_out.load(checkpoint)
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        if self.iterative_reference is not None and self.model.training:
-            for name, value in self.iterative_reference.metrics().items():
-                self._metrics["train"][name].append(value)
-        if not self.model.training:
-            logs.update(self._evaluation_metrics())
-        super().log(logs, start_time)
-
-    def _evaluation_metrics(self) -> dict[str, float | None]:
-        """Means of the evaluation that ends, under its prefix: TRL knows `eval_` alone."""
-        means = {f"{self._metric_key_prefix}_{name}": _mean(values) for name, values in self._metrics["eval"].items()}
-        self._metrics["eval"].clear()
-        return means
+def _take(batch: dict[str, Any], rows: list[int]) -> dict[str, Any]:
+    """These rows of a batch of tensors and lists."""
+    return {
+        name: values[rows] if isinstance(values, torch.Tensor) else [values[row] for row in rows]
+        for name, values in batch.items()
+    }
 
 
 def _identity(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    """Of those that are numbers; `None` if none is, for logs are JSON."""
-    numbers = [value for value in values if not math.isnan(value)]
-    return sum(numbers) / len(numbers) if numbers else None
-
-
-def _keeper(model: nn.Module) -> ReferencePolicy | None:
-    """Without a KL term: what knows how to save an adapter, if it can be merged exactly."""
-    if not hasattr(model, "peft_config"):
-        return None
-    try:
-        return ReferencePolicy.for_model(model)
-    except ValueError:
-        return None
-
-
-def _check_policy(model: nn.Module, core: StyleVARForConditionalGeneration) -> None:
-    if core.config.legacy_kv_duplication:
-        mend = "With it rollouts are drawn from another distribution than the one that is scored and trained."
-        raise invalid("legacy_kv_duplication", "False in the model's config", True, mend)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        mend = "Load an adapter with `is_trainable=True`, or pass `peft_config`."
-        raise invalid("model", "one with parameters that are trained", "all of them frozen", mend)
-    adapters = getattr(model, "peft_config", {}).values()
-    if rate := max((getattr(adapter, "lora_dropout", 0.0) for adapter in adapters), default=0.0):
-        logger.warning(f"lora_dropout={rate} has no effect: rollouts, their scores and updates share one policy.")
-
-
-def _freeze(core: StyleVARForConditionalGeneration) -> None:
-    """The tokenizer is not trained, and nothing is dropped at random."""
-    core.vq_model.requires_grad_(False)
-    for module in core.modules():
-        if isinstance(module, StyleVARLayer):
-            module.drop_path_rate = 0.0
-
-
-def _evaluation_modules(model: nn.Module, activation_checkpointing: bool) -> list[nn.Module]:
-    """What must not be in training mode. Blocks to be checkpointed must: nothing else there depends on it."""
-    modules = [module for module in model.modules() if module is not model]
-    if activation_checkpointing:
-        modules = [module for module in modules if not isinstance(module, StyleVARLayer)]
-    return modules
 
 
 __all__ = ["StyleVARGRPOTrainer"]

@@ -5,14 +5,15 @@
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import TrainerCallback
 from transformers.utils import logging
 
+from ..._common.errors import invalid
 from ..common.checkpoint_files import load_json, load_tensors, save_json, save_tensors
-from .adapter_merging import check_option
 from .reference_policy import REFERENCE_DIR
 
 
@@ -20,8 +21,11 @@ logger = logging.get_logger(__name__)
 
 _SCHEDULE_NAME = "schedule.json"
 _PEAK_NAME = "peak.safetensors"
+# Of a schedule: what was observed.
+_STATE = ("average", "baseline", "peak", "steps_since_peak", "steps_since_update", "num_updates")
 
 
+@dataclass
 class ReferenceSchedule:
     """
     When the reference is renewed (arXiv 2604.21052): numbers in, decisions out.
@@ -35,36 +39,41 @@ class ReferenceSchedule:
     A reward that is not finite (no rollout of the step had one) leaves the average alone; the step counts. A KL
     divergence that is NaN is no emergency, an infinite one is.
 
-    Args: see [`IterativeReferenceCallback`].
+    Args:
+        gain (`float`, *optional*, defaults to 0.05):
+            By how much the highest average must beat that of the last reference, in units of the reward.
+        ema_decay (`float`, *optional*, defaults to 0.99):
+            Decay `d` of the average, in [0, 1).
+        patience (`int`, *optional*, defaults to 50):
+            How many steps must have passed without a higher average.
+        min_steps (`int`, *optional*, defaults to 300):
+            How many steps must lie between two updates, and before the first.
+        emergency_kl (`float`, *optional*, defaults to 2.0):
+            KL divergence above which the peak becomes the reference without further conditions; `None`: never.
+        emergency_cooldown (`int`, *optional*, defaults to 50):
+            How many steps must lie between an emergency and the update before it, or the start.
+
+    Raises:
+        ValueError: If an option is out of range.
     """
 
-    _STATE = ("average", "baseline", "peak", "steps_since_peak", "steps_since_update", "num_updates")
+    gain: float = 0.05
+    ema_decay: float = 0.99
+    patience: int = 50
+    min_steps: int = 300
+    emergency_kl: float | None = 2.0
+    emergency_cooldown: int = 50
 
-    def __init__(
-        self,
-        gain: float = 0.05,
-        ema_decay: float = 0.99,
-        patience: int = 50,
-        min_steps: int = 300,
-        emergency_kl: float | None = 2.0,
-        emergency_cooldown: int = 50,
-    ):
-        check_option("gain", gain > 0, "positive", gain, "It is in units of the reward; 0.05 suits -5 times DreamSim.")
-        check_option("ema_decay", 0 <= ema_decay < 1, "in [0, 1)", ema_decay, "0.99 averages about a hundred steps.")
-        for name, value in (
-            ("patience", patience),
-            ("min_steps", min_steps),
-            ("emergency_cooldown", emergency_cooldown),
-        ):
-            check_option(name, value >= 0, "at least 0", value, "It counts optimizer steps.")
-        if emergency_kl is not None:
-            check_option("emergency_kl", emergency_kl > 0, "positive or None", emergency_kl, "None switches it off.")
-        self.gain = gain
-        self.ema_decay = ema_decay
-        self.patience = patience
-        self.min_steps = min_steps
-        self.emergency_kl = emergency_kl
-        self.emergency_cooldown = emergency_cooldown
+    def __post_init__(self):
+        if not self.gain > 0:
+            raise invalid("gain", "positive", self.gain, "It is in units of the reward; 0.05 suits -5 times DreamSim.")
+        if not 0 <= self.ema_decay < 1:
+            raise invalid("ema_decay", "in [0, 1)", self.ema_decay, "0.99 averages about a hundred steps.")
+        for name in ("patience", "min_steps", "emergency_cooldown"):
+            if getattr(self, name) < 0:
+                raise invalid(name, "at least 0", getattr(self, name), "It counts optimizer steps.")
+        if self.emergency_kl is not None and not self.emergency_kl > 0:
+            raise invalid("emergency_kl", "positive or None", self.emergency_kl, "None switches it off.")
         self.reset()
 
     def reset(self) -> None:
@@ -72,20 +81,13 @@ class ReferenceSchedule:
         self.average: float | None = None
         self.baseline: float | None = None
         self.peak: float | None = None
-        self.steps_since_peak = 0
-        self.steps_since_update = 0
-        self.num_updates = 0
         self.kl: float | None = None
+        self.steps_since_peak = self.steps_since_update = self.num_updates = 0
 
     def observe(self, reward: float | None, kl: float | None) -> bool:
         """
-        Take in one step.
-
-        Args:
-            reward (`float` or `None`):
-                Mean reward of the step's rollouts.
-            kl (`float` or `None`):
-                Mean KL divergence from the reference, without its coefficient.
+        Take in one step: the mean reward of its rollouts, and their mean KL divergence from the reference without its
+        coefficient; `None` where there is none.
 
         Returns:
             `bool`: Whether the average is at its highest since the last update: keep the weights that were rewarded.
@@ -125,11 +127,11 @@ class ReferenceSchedule:
 
     def state_dict(self) -> dict[str, Any]:
         """What was observed, as JSON can hold it; not the options."""
-        return {name: getattr(self, name) for name in self._STATE}
+        return {name: getattr(self, name) for name in _STATE}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from [`~ReferenceSchedule.state_dict`]."""
-        for name in self._STATE:
+        for name in _STATE:
             setattr(self, name, state[name])
 
 
@@ -148,35 +150,13 @@ class IterativeReferenceCallback(TrainerCallback):
     Args:
         trainer (`Trainer`):
             See above.
-        gain (`float`, *optional*, defaults to 0.05):
-            By how much the highest average must beat that of the last reference, in units of the reward.
-        ema_decay (`float`, *optional*, defaults to 0.99):
-            Decay of the average, in [0, 1).
-        patience (`int`, *optional*, defaults to 50):
-            How many steps must have passed without a higher average.
-        min_steps (`int`, *optional*, defaults to 300):
-            How many steps must lie between two updates, and before the first.
-        emergency_kl (`float`, *optional*, defaults to 2.0):
-            KL divergence above which the peak becomes the reference without further conditions; `None`: never.
-        emergency_cooldown (`int`, *optional*, defaults to 50):
-            How many steps must lie between an emergency and the update before it, or the start.
-
-    Raises:
-        ValueError: If an option is out of range.
+        **options:
+            Of [`ReferenceSchedule`].
     """
 
-    def __init__(
-        self,
-        trainer: Any,
-        gain: float = 0.05,
-        ema_decay: float = 0.99,
-        patience: int = 50,
-        min_steps: int = 300,
-        emergency_kl: float | None = 2.0,
-        emergency_cooldown: int = 50,
-    ):
+    def __init__(self, trainer: Any, **options: Any):
         self.trainer = trainer
-        self.schedule = ReferenceSchedule(gain, ema_decay, patience, min_steps, emergency_kl, emergency_cooldown)
+        self.schedule = ReferenceSchedule(**options)
         self.peak_weights: dict[str, torch.Tensor] | None = None
         self._loaded = False
 

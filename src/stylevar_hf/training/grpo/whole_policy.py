@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from .adapter_merging import unwrap
+from .adapter_weights import unwrap
 
 
 # What wrappers inside of a model put into the names of its parameters.
