@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import Trainer, TrainingArguments
 
-from stylevar_hf.data import CurriculumDataset, EpochCallback, check_dataset, concatenate, mix_datasets, with_index
+from stylevar_hf.data import EpochCallback, concatenate, mix_datasets, with_index
 
 
 def make_part(name: str, count: int, target: bool = True, extra: bool = False) -> datasets.Dataset:
@@ -121,71 +121,6 @@ class TestWithIndex:
         assert [row["index"] - first for row in repeated] == [0, 1, 2]
 
 
-class TestCurriculumDataset:
-    def test_weights_change_by_the_epoch_and_the_last_stay(self):
-        parts = [make_part("a", 200), make_part("b", 200)]
-        curriculum = CurriculumDataset(parts, [(1, 0), (1, 3)])
-        assert len(curriculum) == 400
-        assert shares(curriculum.epoch_dataset(0)) == {"a": 400}
-        for epoch in (1, 2):
-            assert 0.68 < shares(curriculum.epoch_dataset(epoch))["b"] / 400 < 0.82
-        assert ids(curriculum.epoch_dataset(1)) != ids(curriculum.epoch_dataset(2))
-
-    def test_rows_follow_the_epoch(self):
-        curriculum = CurriculumDataset([make_part("a", 5), make_part("b", 7)], lambda epoch: (1, epoch), num_rows=9)
-        for epoch in (3, 0, 1):
-            curriculum.set_epoch(epoch)
-            rows = [curriculum[i] for i in range(len(curriculum))]
-            assert [row["content_id"] for row in rows] == ids(curriculum.epoch_dataset(epoch))
-            assert [row["index"] for row in rows] == list(range(9))
-        assert curriculum[-1]["content_id"] == rows[-1]["content_id"]
-        with pytest.raises(IndexError):
-            curriculum[9]
-
-    def test_every_row_of_a_part_comes_before_any_comes_again(self):
-        curriculum = CurriculumDataset([make_part("a", 4), make_part("b", 3)], [(1, 0)], num_rows=10)
-        counts = Counter(ids(curriculum.epoch_dataset(0)))
-        assert set(counts) == {f"a{i}" for i in range(4)}
-        assert set(counts.values()) <= {2, 3}
-
-    def test_workers_that_outlive_an_epoch_see_the_next(self):
-        curriculum = CurriculumDataset([make_part("a", 4), make_part("b", 4)], [(1, 0), (0, 1)])
-        loader = torch.utils.data.DataLoader(
-            curriculum, batch_size=8, num_workers=1, persistent_workers=True, collate_fn=ids
-        )
-        for epoch, name in enumerate("ab"):
-            curriculum.set_epoch(epoch)
-            assert {one[0] for one in next(iter(loader))} == {name}
-
-    def test_broken_rows_are_left_out(self, tmp_path):
-        (tmp_path / "broken.png").write_bytes(b"")
-        good, bad = make_part("a", 3), make_part("b", 2)
-        image = {"path": str(tmp_path / "broken.png"), "bytes": None}
-        row = {"content": [image], "style": [image], "target": [image], "content_id": ["broken"]}
-        bad = concatenate([bad, datasets.Dataset.from_dict(row, features=bad.features)])
-        curriculum = CurriculumDataset([good, bad], [(1, 1)], num_rows=30)
-        with pytest.raises(ValueError, match="broken.png"):
-            check_dataset(curriculum, progress=False)
-        left = check_dataset(curriculum, skip_broken=True, progress=False)
-        assert len(left) == 30
-        assert set(ids(left.epoch_dataset(0))) == {"a0", "a1", "a2", "b0", "b1"}
-
-    @pytest.mark.parametrize(
-        ("change", "message"),
-        [
-            ({"weights": []}, "`weights` must be given for an epoch"),
-            ({"weights": [(1, 1), (1,)]}, "`weights` must be 2 numbers"),
-            ({"num_rows": 0}, "`num_rows` must be positive"),
-            ({"parts": [make_part("a", 1), make_part("b", 0)]}, "`parts` must be without empty datasets"),
-            ({"parts": [make_part("a", 1).to_iterable_dataset()]}, "`parts` must be datasets with a length"),
-        ],
-    )
-    def test_argument_that_does_not_fit(self, change, message):
-        arguments = {"parts": [make_part("a", 2), make_part("b", 2)], "weights": [(1, 1)], **change}
-        with pytest.raises(ValueError, match=message):
-            CurriculumDataset(**arguments)
-
-
 class _Scalar(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -195,13 +130,29 @@ class _Scalar(torch.nn.Module):
         return {"loss": self.weight * values.mean()}
 
 
+class PartOfTheEpoch(torch.utils.data.Dataset):
+    """One part per epoch."""
+
+    def __init__(self, parts):
+        self.parts, self.epoch = parts, None
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __len__(self):
+        return len(self.parts[0])
+
+    def __getitem__(self, index):
+        return self.parts[self.epoch][index]
+
+
 class TestEpochCallback:
     @pytest.fixture
     def train(self, tmp_path):
-        """Trains on a curriculum of two epochs of four batches; returns which part each batch came from."""
+        """Trains for two epochs of four batches, with another part in each; returns the part of each batch."""
 
         def run(resume: bool = False, **arguments) -> list[str]:
-            curriculum = CurriculumDataset([make_part("a", 4), make_part("b", 4)], [(1, 0), (0, 1)])
+            rows = PartOfTheEpoch([make_part("a", 8), make_part("b", 8)])
             seen = []
 
             def collate(rows):
@@ -220,8 +171,8 @@ class TestEpochCallback:
                 logging_steps=100,
                 **arguments,
             )
-            callbacks = [EpochCallback(curriculum)]
-            Trainer(_Scalar(), settings, train_dataset=curriculum, data_collator=collate, callbacks=callbacks).train(
+            callbacks = [EpochCallback(rows)]
+            Trainer(_Scalar(), settings, train_dataset=rows, data_collator=collate, callbacks=callbacks).train(
                 resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-6") if resume else None
             )
             return seen

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from stylevar_hf.training.grpo.policy_loss import clipped_surrogate, k3_kl, mean_per_scale, weighted_token_mean
+from stylevar_hf.training.grpo.policy_loss import clipped_surrogate, k3_kl, weighted_token_mean
 
 
 NAN, INF = float("nan"), float("inf")
@@ -251,27 +251,3 @@ class TestWeightedTokenMean:
         arguments = {"values": torch.zeros(2, 3), "weights": torch.zeros(3)}
         with pytest.raises(ValueError, match=f"`{name}` must be .*, but got"):
             weighted_token_mean(**{**arguments, name: value})
-
-
-class TestMeanPerScale:
-    def test_values_by_hand(self):
-        values = torch.tensor([[7.0, 1.0, 2.0, 3.0, 4.0], [9.0, 0.0, 0.0, 0.0, 2.0]])
-        assert mean_per_scale(values, ((0, 1), (1, 5))).tolist() == [8.0, 1.5]
-
-    def test_only_kept_rows_count(self):
-        values = torch.tensor([[7.0, 1.0, 2.0], [INF, NAN, 0.0]])
-        assert mean_per_scale(values, ((0, 1), (1, 3)), torch.tensor([True, False])).tolist() == [7.0, 1.5]
-
-    def test_no_row_kept_gives_nan(self):
-        assert mean_per_scale(torch.ones(2, 3), ((0, 1), (1, 3)), torch.zeros(2, dtype=torch.bool)).isnan().all()
-
-    def test_half_precision_is_averaged_in_float32(self):
-        values = torch.tensor([[60000.0, 60000.0]], dtype=torch.float16)  # their sum overflows float16
-        assert mean_per_scale(values, ((0, 2),)).tolist() == [60000.0]
-
-    @pytest.mark.parametrize(
-        "scale_boundaries", [(), ((0, 1),), ((0, 1), (2, 3)), ((1, 3),), ((0, 1), (1, 4)), ((0, 3), (3, 3))]
-    )
-    def test_boundaries_that_do_not_divide_the_tokens_are_refused(self, scale_boundaries):
-        with pytest.raises(ValueError, match="`scale_boundaries` must be starts and ends that divide the 3 tokens"):
-            mean_per_scale(torch.zeros(2, 3), scale_boundaries)

@@ -29,7 +29,6 @@ from stylevar_hf.rewards import (
     GramStyleReward,
     LPIPSReward,
     Reward,
-    RewardInProcess,
     SSIMReward,
     TextureStatisticsReward,
     get_reward,
@@ -553,55 +552,3 @@ class TestRegistry:
         for module, kind in REWARDS.values():
             parameters = inspect.signature(getattr(rewards_package, kind)).parameters
             assert not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()), module
-
-
-class TestRewardInProcess:
-    def test_equals_the_reward_and_sends_each_picture_once(self):
-        images, target = make_images(3), make_images(1, seed=1)[0]
-        with RewardInProcess("ssim", scale=2.0) as reward:
-            assert (reward.__name__, reward.requires) == ("ssim", ("target",))
-            got = reward(images=images, target_images=[target] * 3, log_metric=print, content=[object()])
-            assert got == SSIMReward(scale=2.0)(images=images, target_images=[target] * 3)
-            with pytest.raises(ValueError, match="must have the column `target`") as caught:
-                reward(images=images)
-            assert "In the process of the reward 'ssim'" in caught.value.__notes__[0]
-            assert reward(images=images, target_images=[target] * 3) == got, "the process goes on after an error"
-            process = reward._process
-        assert process.exitcode == 0
-
-    def test_function_of_ones_own(self):
-        images = make_images(3)
-        with RewardInProcess(act) as reward:
-            # 1. It gets the columns, and tells which pictures are the same
-            inputs = {"target_images": [images[0]] * 3, "family": [7] * 3, "log_metric": print}
-            distinct, family, first = reward(images=images, action=["tell"], **inputs)
-            assert (distinct, family) == (1, 7)
-            assert first != os.getpid()
-            # 2. Errors are carried over
-            with pytest.raises(ZeroDivisionError, match="by the reward") as caught:
-                reward(images=images, action=["fail"])
-            assert "test_rewards.py" in caught.value.__notes__[0]
-            with pytest.raises(RuntimeError, match="NotPortable: by the reward"):
-                reward(images=images, action=["fail badly"])
-            assert reward(images=images, action=["tell"])[2] == first
-            # 3. A process that ends is told of and replaced
-            with pytest.raises(RuntimeError, match="'act' ended with exit code -9"):
-                reward(images=images, action=["end"])
-            assert reward(images=images, action=["tell"])[2] != first
-            # 4. One that takes too long is ended
-            reward.timeout, process = 0.2, reward._process
-            with pytest.raises(TimeoutError, match="'act' must answer within 0.2 s"):
-                reward(images=images, action=["wait"])
-            assert process.exitcode == -signal.SIGTERM
-
-    @pytest.mark.parametrize(
-        ("arguments", "options", "message"),
-        [
-            ((3,), {}, "`reward` must be callable or a string, but got 3"),
-            ((green,), {"scale": 1}, r"must be a string to take options \(scale\)"),
-            ((green,), {"timeout": 0}, "`timeout` must be a positive number of seconds, but got 0"),
-        ],
-    )
-    def test_bad_options(self, arguments, options, message):
-        with pytest.raises(ValueError, match=message):
-            RewardInProcess(*arguments, **options)

@@ -21,7 +21,6 @@ from safetensors.torch import load_file, save_file
 from transformers import ResNetConfig, ResNetModel, TrainingArguments
 
 from stylevar_hf import StyleVARForConditionalGeneration, StyleVARImageProcessor, StyleVARPipeline
-from stylevar_hf.data import CurriculumDataset
 from stylevar_hf.data.cache.tokens import cache_tokens
 from stylevar_hf.training import StyleVARSFTConfig, StyleVARSFTTrainer
 from stylevar_hf.training.common.arguments import StyleVARModelArguments, TripletDataArguments, load_training_data
@@ -435,9 +434,9 @@ class TestData:
         rows = datasets.Dataset.from_dict(table, features=rows.features)
         with pytest.raises(ValueError, match="row 2, target: there is no image"):
             make_trainer(tmp_path, train=rows).train()
-        trainer = make_trainer(tmp_path, train=CurriculumDataset([rows], [[1.0]]), skip_broken=True)
+        trainer = make_trainer(tmp_path, train=rows, skip_broken=True)
         trainer.prepare_data()
-        assert {int(row) for row in trainer.train_dataset.indices(0)} == {0, 1, 3}
+        assert len(trainer.train_dataset) == 3 and None not in trainer.train_dataset["target"][:]
 
     def test_broken_rows_of_a_stream_cannot_be_left_out(self, tmp_path):
         stream = make_triplets().to_iterable_dataset()
@@ -458,16 +457,6 @@ class TestData:
         trainer = make_trainer(tmp_path, train=make_triplets(16).to_iterable_dataset(), max_steps=3)
         trainer.train()
         assert trainer.state.global_step == 3
-
-    def test_curriculum_goes_through_the_cache(self, tmp_path):
-        curriculum = CurriculumDataset([make_triplets(8), make_triplets(8, seed=5)], [(1, 0), (0, 1)], num_rows=8)
-        options = {"token_cache_dir": str(tmp_path / "cache"), "max_steps": -1, "num_train_epochs": 2}
-        trainer = make_trainer(tmp_path, train=curriculum, **options)
-        trainer.train()
-        assert trainer.state.global_step == 4
-        assert "labels" in trainer.train_dataset.column_names and "target" not in trainer.train_dataset.column_names
-        assert trainer.train_dataset[0]["content"].size == (16, 16) != curriculum[0]["content"].size
-        assert curriculum.epoch == 1
 
     def test_stream_for_several_processes(self, tmp_path, monkeypatch):
         warnings = []

@@ -18,7 +18,7 @@ _MODULES = {
     "cache.images": ("cache_images",),
     "layouts.imagepulse": ("load_imagepulse",),
     "making": ("MakingReport", "make_triplets"),
-    "mixing": ("CurriculumDataset", "EpochCallback", "concatenate", "mix_datasets", "with_index"),
+    "mixing": ("EpochCallback", "concatenate", "mix_datasets", "with_index"),
     "layouts.omnistyle": ("load_omnistyle",),
     "procedural.triplets": ("load_procedural", "procedural_triplet", "stream_procedural"),
     "splits": ("split_by_content",),
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .layouts.omnistyle import load_omnistyle
     from .layouts.unpaired import load_unpaired
     from .making import MakingReport, make_triplets
-    from .mixing import CurriculumDataset, EpochCallback, concatenate, mix_datasets, with_index
+    from .mixing import EpochCallback, concatenate, mix_datasets, with_index
     from .procedural.triplets import load_procedural, procedural_triplet, stream_procedural
     from .splits import split_by_content
     from .triplets import load_triplets
@@ -49,7 +49,6 @@ __getattr__, __dir__ = lazy_names(__name__, _MODULES)
 
 
 __all__ = [
-    "CurriculumDataset",
     "EpochCallback",
     "MakingReport",
     "Problem",

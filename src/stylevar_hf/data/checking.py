@@ -73,7 +73,7 @@ def find_problems(
     was mapped decodes its images itself: the list ends at the first that it cannot decode.
 
     Args:
-        dataset (`datasets.Dataset`, `datasets.IterableDataset` or [`CurriculumDataset`]):
+        dataset (`datasets.Dataset` or `datasets.IterableDataset`):
             A stream must end: one without end would be read forever.
         columns (`Sequence[str]`, *optional*, defaults to `("content", "style", "target")`):
             The columns to look at.
@@ -90,7 +90,6 @@ def find_problems(
     Raises:
         ValueError: If `columns` names `content` or `style` and the dataset has no such column.
     """
-    dataset = getattr(dataset, "rows", dataset)  # all rows that a curriculum draws from
     if dataset.column_names is not None:  # a mapped stream may not know them
         check_columns(dataset.column_names, [column for column in columns if column in ("content", "style")])
         columns = [column for column in columns if column in dataset.column_names]
@@ -126,7 +125,7 @@ def check_dataset(
     What a trainer calls before it starts: stops with the list of unusable images, or leaves their rows out.
 
     Args:
-        dataset (`datasets.Dataset`, `datasets.IterableDataset` or [`CurriculumDataset`]):
+        dataset (`datasets.Dataset` or `datasets.IterableDataset`):
             The rows to check.
         skip_broken (`bool`, *optional*, defaults to `False`):
             Whether to leave out the rows with an unusable image, with a warning that lists them, instead of stopping.
@@ -152,13 +151,11 @@ def check_dataset(
     logger.warning("Left out %d rows with unusable images:\n%s", len(rows), listed(problems, limit=len(problems)))
     if isinstance(dataset, datasets.IterableDataset):
         return filter_stream(dataset, lambda index: index not in rows, input_columns=[], with_indices=True)
-    if len(rows) == len(getattr(dataset, "rows", dataset)):
+    if len(rows) == len(dataset):
         raise ValueError(
             f"`dataset` must hold a row that can be used, but got {len(rows)} rows with an image that cannot be "
             f"decoded. Fix them:\n{listed(problems)}"
         )
-    if hasattr(dataset, "without_rows"):
-        return dataset.without_rows(rows)
     return dataset.select([index for index in range(len(dataset)) if index not in rows])
 
 

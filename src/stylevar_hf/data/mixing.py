@@ -3,12 +3,11 @@
 """Several datasets as one: one after the other, mixed with weights, or mixed with weights that change by the epoch."""
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import datasets
 import numpy as np
-import torch
 from transformers import TrainerCallback
 
 from .._common.errors import invalid
@@ -107,125 +106,6 @@ def _number_in_stream(row: Mapping[str, Any], index: int) -> dict[str, int]:
     return {"index": int.from_bytes(digest[:7], "big") + index}
 
 
-class CurriculumDataset(torch.utils.data.Dataset):
-    """
-    A mixture whose weights change by the epoch: easy data first, say, or more and more of one's own style.
-
-    It is a map-style dataset of constant length, as `Trainer` needs it to count its steps. Which rows an epoch shows
-    depends on the seed and the epoch alone. A part is shown in a new order each epoch, and again from the start if the
-    epoch asks for more rows than it has.
-
-    Args:
-        parts (`Sequence[datasets.Dataset]`):
-            The datasets to mix.
-        weights (`Sequence[Sequence[float]]` or `Callable[[int], Sequence[float]]`):
-            One row of weights per epoch, of which the last holds for all later epochs; or a function of the epoch.
-        num_rows (`int`, *optional*):
-            Rows per epoch. Defaults to those of all parts together.
-        seed (`int`, *optional*, defaults to 0):
-            Of the draws.
-
-    Raises:
-        ValueError: If a part is a stream or empty, only some parts have a target, or `weights` do not fit.
-
-    Example:
-
-    ```python
-    >>> curriculum = CurriculumDataset([easy, hard], weights=[(1.0, 0.0), (0.5, 0.5), (0.2, 0.8)])
-    >>> trainer = StyleVARSFTTrainer(..., train_dataset=curriculum, callbacks=[EpochCallback(curriculum)])
-    ```
-    """
-
-    def __init__(
-        self,
-        parts: "Sequence[datasets.Dataset]",
-        weights: Sequence[Sequence[float]] | Callable[[int], Sequence[float]],
-        num_rows: int | None = None,
-        seed: int = 0,
-    ):
-        if any(isinstance(part, datasets.IterableDataset) for part in parts):
-            raise invalid("parts", "datasets with a length", "a stream", "Use `mix_datasets` for streams.")
-        if not all(len(part) for part in parts):
-            raise invalid("parts", "without empty datasets", [len(part) for part in parts], "Leave them out.")
-        if num_rows is not None and num_rows < 1:
-            raise invalid("num_rows", "positive", num_rows, "Leave it out for all rows.")
-        if not callable(weights) and len(weights) == 0:
-            raise invalid("weights", "given for an epoch or more", "none", "Give one row of weights per epoch.")
-        self.rows = concatenate(parts)
-        self.seed = seed
-        self._weights = weights
-        # Per part, the numbers of its rows in `self.rows`.
-        ends = np.cumsum([len(part) for part in parts])
-        self._members = [np.arange(end - len(part), end) for end, part in zip(ends, parts, strict=True)]
-        self._num_rows = num_rows or len(self.rows)
-        self._drawn: tuple[int, np.ndarray] | None = None
-        # In shared memory: workers of a data loader that outlive an epoch hold a copy of this object.
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-        for epoch in range(0 if callable(weights) else len(weights)):
-            self.weights(epoch)
-
-    @property
-    def epoch(self) -> int:
-        return int(self._epoch)
-
-    @property
-    def column_names(self) -> list[str]:
-        return [*self.rows.column_names, "index"]
-
-    def set_epoch(self, epoch: int) -> None:
-        """Starts an epoch. `Trainer` does not call this: see [`EpochCallback`]."""
-        self._epoch.fill_(epoch)
-
-    def weights(self, epoch: int) -> list[float]:
-        """The share of each part in an epoch; they sum to 1."""
-        weights = (
-            self._weights(epoch) if callable(self._weights) else self._weights[min(epoch, len(self._weights) - 1)]
-        )
-        return _probabilities(weights, len(self._members))
-
-    def indices(self, epoch: int) -> np.ndarray:
-        """The rows of `self.rows` that an epoch shows (int64 of shape `(len(self),)`)."""
-        if self._drawn is None or self._drawn[0] != epoch:
-            generator = np.random.default_rng([self.seed, epoch])
-            weights = [
-                weight if len(rows) else 0 for weight, rows in zip(self.weights(epoch), self._members, strict=True)
-            ]
-            if not sum(weights):
-                raise invalid(
-                    "weights", f"positive for a part with rows in epoch {epoch}", weights, "Check the parts."
-                )
-            choice = generator.choice(len(weights), size=self._num_rows, p=np.divide(weights, sum(weights)))
-            drawn = np.empty(self._num_rows, dtype=np.int64)
-            for part, rows in enumerate(self._members):
-                places = np.flatnonzero(choice == part)
-                if len(places):
-                    rounds = -(-len(places) // len(rows))
-                    order = np.concatenate([generator.permutation(rows) for _ in range(rounds)])
-                    drawn[places] = order[: len(places)]
-            self._drawn = (epoch, drawn)
-        return self._drawn[1]
-
-    def epoch_dataset(self, epoch: int) -> "datasets.Dataset":
-        """What an epoch shows, as a dataset of its own."""
-        return self.rows.select(self.indices(epoch))
-
-    def without_rows(self, rows: Collection[int]) -> "CurriculumDataset":
-        """The same curriculum without some rows of `self.rows`; the weights and the length stay."""
-        copy = object.__new__(CurriculumDataset)
-        copy.__dict__.update(self.__dict__, _drawn=None)
-        copy._members = [members[~np.isin(members, list(rows))] for members in self._members]
-        return copy
-
-    def __len__(self) -> int:
-        return self._num_rows
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} is out of range for {len(self)} rows")
-        index = int(index) % len(self)
-        return {**self.rows[int(self.indices(self.epoch)[index])], "index": index}
-
-
 class EpochCallback(TrainerCallback):
     """
     Tells datasets and collators which epoch begins, also after a resumption.
@@ -238,7 +118,7 @@ class EpochCallback(TrainerCallback):
 
     Args:
         *targets:
-            Objects with `set_epoch(epoch)`, such as [`CurriculumDataset`] and [`StyleVARTripletCollator`].
+            Objects with `set_epoch(epoch)`, such as [`StyleVARTripletCollator`].
     """
 
     def __init__(self, *targets: Any):
@@ -289,4 +169,4 @@ def _probabilities(weights: Sequence[float], count: int) -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
-__all__ = ["CurriculumDataset", "EpochCallback", "concatenate", "mix_datasets", "with_index"]
+__all__ = ["EpochCallback", "concatenate", "mix_datasets", "with_index"]

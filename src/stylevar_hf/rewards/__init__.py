@@ -34,8 +34,7 @@ StyleVARGRPOTrainer(..., reward_funcs=[brightness, "dreamsim", "my_module:my_rew
 | `texture-statistics` | [`TextureStatisticsReward`] | minus the distance of strokes and grain to the style | nothing |
 | `remote`, or an address | [`RemoteReward`] | what a server answers (`http://...`) | the server |
 
-Packages are loaded, and weights found or fetched, when a reward is first used. [`RewardInProcess`] runs one in another
-process.
+Packages are loaded, and weights found or fetched, when a reward is first used.
 """
 
 from typing import TYPE_CHECKING
@@ -47,7 +46,6 @@ _MODULES = {
     "base": ("Reward", "unique_tensors"),
     "dreamsim": ("DreamSimReward",),
     ".measures.dreamsim_download": ("download_dreamsim",),
-    "process": ("RewardInProcess",),
     "registry": ("REWARDS", "get_reward"),
     "remote": ("RemoteReward",),
     "similarity": ("CLIPReward", "LPIPSReward", "SSIMReward"),
@@ -59,7 +57,6 @@ if TYPE_CHECKING:
     from ..measures.dreamsim_download import download_dreamsim
     from .base import Reward, unique_tensors
     from .dreamsim import DreamSimReward
-    from .process import RewardInProcess
     from .registry import REWARDS, get_reward
     from .remote import RemoteReward
     from .similarity import CLIPReward, LPIPSReward, SSIMReward
@@ -80,7 +77,6 @@ __all__ = [
     "LPIPSReward",
     "RemoteReward",
     "Reward",
-    "RewardInProcess",
     "SSIMReward",
     "TextureStatisticsReward",
     "download_dreamsim",

@@ -3,7 +3,6 @@
 """The terms of the GRPO loss per token, and how they are averaged."""
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -148,44 +147,6 @@ def weighted_token_mean(values: torch.Tensor, weights: torch.Tensor, keep: torch
     return rows.sum() / num_rows
 
 
-def mean_per_scale(
-    values: torch.Tensor, scale_boundaries: Sequence[tuple[int, int]], keep: torch.Tensor | None = None
-) -> torch.Tensor:
-    """
-    Plain mean over the kept rows and the tokens of each scale, for logs.
-
-    Args:
-        values (`torch.Tensor` of shape `(N, L)`):
-            Values of each token.
-        scale_boundaries (`Sequence[tuple[int, int]]`):
-            Start and end of each of the `K` scales among the `L` tokens, as [`StyleVARVQConfig`] has them.
-        keep (`torch.BoolTensor` of shape `(N,)`, *optional*):
-            Rows that count. By default all do.
-
-    Returns:
-        `torch.FloatTensor` of shape `(K,)` in units of `values`; NaN if no row is kept.
-
-    Raises:
-        ValueError: If `scale_boundaries` do not divide the tokens, or the shape or type of `keep` is wrong.
-    """
-    num_rows, num_tokens = _check_matrix("values", values)
-    _check_keep(keep, num_rows)
-    edges = [0, *(end for _, end in scale_boundaries)]
-    starts = [start for start, _ in scale_boundaries]
-    rising = all(a < b for a, b in zip(edges, edges[1:], strict=False))
-    if starts != edges[:-1] or edges[-1] != num_tokens or not rising:
-        raise invalid(
-            "scale_boundaries",
-            f"starts and ends that divide the {num_tokens} tokens into scales",
-            tuple(scale_boundaries),
-            "Use `config.vq_config.scale_boundaries`.",
-        )
-    values = _upcast(values)
-    if keep is not None:
-        values = values[keep.to(values.device)]
-    return torch.stack([values[:, start:end].mean() for start, end in scale_boundaries])
-
-
 def _upcast(values: torch.Tensor) -> torch.Tensor:
     """Float32, whatever the precision of the model, but float64 stays."""
     return values if values.dtype == torch.float64 else values.float()
@@ -237,6 +198,5 @@ __all__ = [
     "check_clipping",
     "clipped_surrogate",
     "k3_kl",
-    "mean_per_scale",
     "weighted_token_mean",
 ]

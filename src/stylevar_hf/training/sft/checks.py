@@ -10,7 +10,6 @@ from transformers.trainer_utils import has_length
 from transformers.utils import logging
 
 from ..._common.errors import invalid
-from ...data.mixing import CurriculumDataset
 from ...modeling_stylevar import StyleVARForConditionalGeneration
 from .sft_config import StyleVARSFTConfig
 
@@ -22,7 +21,7 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 def check_training_data(name: str, dataset: Any, args: StyleVARSFTConfig) -> None:
     """Refuse a data set whose columns are known not to do, and one whose broken rows cannot be left out."""
-    if args.skip_broken and not isinstance(dataset, datasets.Dataset | CurriculumDataset):
+    if args.skip_broken and not isinstance(dataset, datasets.Dataset):
         raise ValueError(
             f"`skip_broken` must be False unless all data has a length, but got True and `{name}` is of type "
             f"{type(dataset).__name__}, whose rows are not looked at before training. Load it without streaming, or "

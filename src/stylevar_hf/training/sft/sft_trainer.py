@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Supervised fine-tuning of StyleVAR on triplets."""
 
-import copy
 import os
 from contextlib import nullcontext
 from functools import partial
@@ -27,7 +26,7 @@ from ...data.cache.images import cache_images
 from ...data.cache.tokens import cache_tokens, check_cached_tokens
 from ...data.checking import check_dataset
 from ...data.collator import CODE_COLUMNS, StyleVARTripletCollator
-from ...data.mixing import CurriculumDataset, EpochCallback, with_index
+from ...data.mixing import EpochCallback, with_index
 from ...data.pictures import with_pictures
 from ...image_processing_stylevar import StyleVARImageProcessor
 from ...modeling_stylevar import StyleVARForConditionalGeneration
@@ -88,7 +87,7 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
             `model_init_kwargs` of the options say otherwise.
         args ([`StyleVARSFTConfig`]):
             The options.
-        train_dataset (`datasets.Dataset`, `datasets.IterableDataset` or [`CurriculumDataset`], *optional*):
+        train_dataset (`datasets.Dataset`, `datasets.IterableDataset`, *optional*):
             Columns `content`, `style`, `target` (images) and, optionally, `content_id` and cached codes. A stream
             needs `max_steps`.
         eval_dataset (the same, or a `dict` of several, *optional*):
@@ -116,7 +115,7 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         self,
         model: "str | os.PathLike | StyleVARForConditionalGeneration | PeftModel",
         args: StyleVARSFTConfig | None = None,
-        train_dataset: datasets.Dataset | datasets.IterableDataset | CurriculumDataset | None = None,
+        train_dataset: datasets.Dataset | datasets.IterableDataset | None = None,
         eval_dataset: datasets.Dataset | dict[str, datasets.Dataset] | None = None,
         processing_class: StyleVARImageProcessor | None = None,
         peft_config: "PeftConfig | None" = None,
@@ -127,7 +126,7 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         if not isinstance(args, StyleVARSFTConfig):
             mend = "It takes the options of `TrainingArguments`, with the defaults of StyleVAR."
             raise invalid("args", "a StyleVARSFTConfig", type(args).__name__, mend)
-        present = getattr(getattr(train_dataset, "rows", train_dataset), "column_names", None) or ()
+        present = getattr(train_dataset, "column_names", None) or ()
         num_rows = len(train_dataset) if train_dataset is not None and has_length(train_dataset) else None
         args = args.fit_to(num_rows, has_codes=any(column in present for column in CODE_COLUMNS))
         warn_of_short_epoch(train_dataset, args)
@@ -213,30 +212,22 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         self._data_prepared = True
 
     def _prepare_dataset(self, dataset: Any, check: bool) -> Any:
-        if isinstance(dataset, CurriculumDataset):
-            if check:
-                dataset = self._check_images(dataset, dataset.rows)
-            dataset = copy.copy(dataset)
-            dataset.rows = self._prepare_dataset(dataset.rows, check=False)
-            if "labels" in dataset.rows.column_names and "target" in dataset.rows.column_names:
-                dataset.rows = dataset.rows.remove_columns("target")
-            return dataset
         dataset = with_pictures(dataset)
         if not isinstance(dataset, datasets.Dataset):
             if dataset is not None and self.args.token_cache_dir is not None:
                 logger.warning("Codes of a %s are not cached: it is no `datasets.Dataset`.", type(dataset).__name__)
             return dataset
         if check:
-            dataset = self._check_images(dataset, dataset)
+            dataset = self._check_images(dataset)
         if self.args.token_cache_dir is None:
             return dataset
         # First the codes: they are those of the original images.
         dataset = dataset if "labels" in dataset.column_names else self._cache_tokens(dataset)
         return self._cache_images(dataset) if self.args.cache_images else dataset
 
-    def _check_images(self, dataset: Any, rows: datasets.Dataset) -> Any:
+    def _check_images(self, dataset: datasets.Dataset) -> datasets.Dataset:
         # Each process looks for itself: all must come to the same rows.
-        columns = ["content", "style", *([] if "labels" in rows.column_names else ["target"])]
+        columns = ["content", "style", *([] if "labels" in dataset.column_names else ["target"])]
         progress = self.is_local_process_zero()
         return check_dataset(dataset, self.args.skip_broken, columns, progress=progress, require_target=True)
 
@@ -279,7 +270,6 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
     def _check_tokens(self) -> None:
         """Refuse codes of another tokenizer, and codes of images that are augmented."""
         for name, dataset in self._named_datasets():
-            dataset = getattr(dataset, "rows", dataset)  # all rows that a curriculum draws from
             present = getattr(dataset, "column_names", None) or ()
             if not any(column in present for column in CODE_COLUMNS):
                 continue
