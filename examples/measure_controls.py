@@ -32,8 +32,8 @@ from tqdm import tqdm
 
 from stylevar_hf import StyleVARPipeline
 from stylevar_hf.canvas_stylevar import Canvas, plan_canvas
-from stylevar_hf.commands.models import load_pipeline
 from stylevar_hf.controls_stylevar import SCALE_PRESETS
+from stylevar_hf.conversion.loading import load_pipeline
 from stylevar_hf.evaluation.baselines import get_baseline
 from stylevar_hf.evaluation.statistics import bootstrap_mean
 from stylevar_hf.measures.pictures import colour_distance, structural_similarity, texture_distance
