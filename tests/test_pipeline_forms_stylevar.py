@@ -180,3 +180,37 @@ class TestPlaces:
         command = [sys.executable, "-c", textwrap.dedent(code)]
         finished = subprocess.run(command, capture_output=True, text=True, env=environment)
         assert finished.stdout.endswith("transformers_modules (16, 16)\n"), finished.stderr[-500:]
+
+
+class TestBatchSize:
+    def test_auto_paints_the_same(self, pipe, pictures, expected):
+        assert pipe(pictures[:2], pictures[2:], seed=0, batch_size="auto") == expected
+        assert list(pipe(iter(make_rows(pictures)), seed=0, batch_size="auto")) == expected
+
+    def test_auto_of_the_constructor(self, tiny_model_dir, pictures):
+        pipe = StyleVARPipeline.from_pretrained(tiny_model_dir, device="cpu")
+        pipe._batch_size = "auto"
+        assert pipe.images_at_once(None) == 4 and pipe.images_at_once(3) == 3
+
+    @pytest.mark.parametrize("free, expected", [(80 * 2**30, 64), (2**16, 1), (0, 1)])
+    def test_auto_fits_the_memory_of_a_gpu(self, tiny_model_dir, monkeypatch, free, expected):
+        pipe = StyleVARPipeline.from_pretrained(tiny_model_dir, device="cpu")
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 80 * 2**30))
+        pipe.device = torch.device("cuda")
+        assert pipe.images_at_once("auto") == expected
+
+    def test_other_words_are_refused(self, pipe, pictures):
+        with pytest.raises(ValueError, match="`batch_size` must be a positive integer, but got 'all'"):
+            pipe(pictures[0], pictures[1], batch_size="all")
+
+
+class TestEvaluationMode:
+    def test_painting_while_training_changes_nothing(self, tiny_model_dir, pictures):
+        pipe = StyleVARPipeline.from_pretrained(tiny_model_dir, device="cpu")
+        before = pipe(pictures[0], pictures[1], seed=0)
+        buffers = {name: buffer.clone() for name, buffer in pipe.model.named_buffers()}
+        pipe.model.train()
+        pipe.model.vq_model.eval()
+        assert pipe(pictures[0], pictures[1], seed=0) == before
+        assert pipe.model.training and pipe.model.model.training and not pipe.model.vq_model.training
+        assert all(torch.equal(buffer, buffers[name]) for name, buffer in pipe.model.named_buffers())

@@ -44,7 +44,7 @@ def accepts_rows(call: Callable) -> Callable:
         if _is_stream(content, style) or _is_stream(style, style):
             if options.get("previews"):
                 raise ValueError("`previews` must be False for a stream, but got True. Pass a list.")
-            options["batch_size"] = options.get("batch_size") or self._batch_size or 1
+            options["batch_size"] = self.images_at_once(options.get("batch_size"))
             return _paint_stream(functools.partial(call, self), content, style, num_workers, options)
         if style is None:
             raise ValueError(

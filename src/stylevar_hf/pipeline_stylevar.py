@@ -347,7 +347,7 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         style_strength: float | Sequence[float] = 0.0,
         num_images: int = 1,
-        batch_size: int | None = None,
+        batch_size: int | str | None = None,
         do_sample: bool | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
@@ -394,8 +394,8 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
                 In [-1, 1], for all pairs or one per pair: more of the style if positive, of the content if negative.
             num_images (`int`, *optional*, defaults to 1):
                 Images to draw per pair.
-            batch_size (`int`, *optional*):
-                Images to draw at once. Defaults to `num_images`, that is to one pair at a time.
+            batch_size (`int` or `"auto"`, *optional*):
+                Images to draw at once, or as many as the memory holds. Defaults to `num_images`, that is one pair.
             do_sample, top_k, top_p, temperature (*optional*):
                 See [`~StyleVARForConditionalGeneration.generate`]; `None` means the model's `generation_config`.
             output_type (`str`, *optional*, defaults to `"pil"`):
@@ -449,7 +449,7 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
             ValueError: If a picture cannot be read or an argument does not fit; before the model starts.
         """
         # 1. Check the arguments and read the pictures, before the model does anything
-        check_counts(num_images=num_images, batch_size=batch_size)
+        check_counts(num_images=num_images, batch_size=None if batch_size == "auto" else batch_size)
         check_output(output_type, output_size)
         check_sampling(top_k, top_p, temperature, do_sample is not False)
         ranker = load_ranker(rank_by, num_candidates, num_images)
@@ -482,7 +482,7 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
                 plan_canvas(size, paint_size, self.model.config.vq_config)
 
         # 2. Encode every picture once; windows are encoded when their turn comes
-        batch_size = batch_size or self._batch_size or num_draws
+        batch_size = self.images_at_once(batch_size, num_draws)
         job = PaintJob(
             sizes=inputs["sizes"],
             images=inputs["images"],
@@ -542,6 +542,23 @@ class StyleVARPipeline(StyleVARControls, Pipeline):
             previews=nest(list(scales.values()), num_images, nested),
             scores=None if scores is None else nest(scores, num_images, nested),
         )
+
+    def images_at_once(self, batch_size: int | str | None, default: int = 1) -> int:
+        """
+        What a call's `batch_size` comes to: itself, the pipeline's own, or the default. `"auto"` is what fits in four
+        fifths of the free memory of a GPU, by the sizes of cache, logits and pictures, at most 64; 4 on other devices.
+        """
+        batch_size = batch_size or self._batch_size or default
+        if batch_size != "auto":
+            return batch_size
+        if self.device.type != "cuda":
+            return 4
+        config, itemsize = self.model.config, self.model.dtype.itemsize
+        cache = 2 * config.num_hidden_layers * config.sequence_length * config.hidden_size * itemsize
+        logits = 8 * config.patch_nums[-1] ** 2 * config.vq_config.codebook_size * 4  # and what sampling makes of them
+        pictures = 6 * config.vq_config.base_channels * config.image_size**2 * self.model.vq_model.dtype.itemsize
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return int(min(max(0.8 * free // (cache + logits + pictures), 1), 64))
 
     def _sanitize_parameters(self, **kwargs) -> tuple[dict, dict, dict]:
         """`Pipeline` hands over what its constructor does not know; there is nothing to configure but the call."""
