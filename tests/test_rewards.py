@@ -28,8 +28,10 @@ from stylevar_hf.rewards import (
     ContentReward,
     GramStyleReward,
     LPIPSReward,
+    PerceptualReward,
     Reward,
     SSIMReward,
+    StyleStatisticsReward,
     TextureStatisticsReward,
     get_reward,
     unique_tensors,
@@ -143,7 +145,18 @@ def clip_dir(tmp_path_factory) -> str:
 
 
 @pytest.fixture(
-    params=["ssim", "lpips", "gram-style", "content", "clip", "color-statistics", "moments", "texture-statistics"]
+    params=[
+        "ssim",
+        "lpips",
+        "gram-style",
+        "content",
+        "perceptual",
+        "style-statistics",
+        "clip",
+        "color-statistics",
+        "moments",
+        "texture-statistics",
+    ]
 )
 def reward(request, hub, clip_dir) -> Reward:
     """Each reward, DreamSim aside, which has a file of its own."""
@@ -409,6 +422,26 @@ class TestVGG:
         assert (a < 0).any(), "before ReLU"
         expected = -(a - b).square().mean((1, 2, 3))
         got = ContentReward()(images=images, content_images=contents)
+        assert got == pytest.approx(expected.tolist(), rel=1e-4)
+
+    def test_perceptual_distance(self, hub):
+        images, targets = make_images(2), make_images(2, seed=1)
+        expected = torch.zeros(2)
+        pairs = zip(self.features(hub, images, STYLE_LAYERS), self.features(hub, targets, STYLE_LAYERS), strict=True)
+        for a, b in pairs:
+            a, b = (torch.nn.functional.normalize(part.relu(), dim=1) for part in (a, b))
+            expected -= (a - b).square().sum(1).mean((1, 2))
+        got = PerceptualReward()(images=images, target_images=targets)
+        assert got == pytest.approx(expected.tolist(), rel=1e-4)
+
+    def test_style_statistics(self, hub):
+        images, styles = make_images(2), make_images(2, seed=1)
+        expected = torch.zeros(2)
+        pairs = zip(self.features(hub, images, STYLE_LAYERS), self.features(hub, styles, STYLE_LAYERS), strict=True)
+        for a, b in pairs:
+            a, b = (torch.cat([f.relu().mean((2, 3)), f.relu().std((2, 3))], dim=1) for f in (a, b))
+            expected -= (a - b).abs().sum(1) / b.abs().sum(1) / len(STYLE_LAYERS)
+        got = StyleStatisticsReward()(images=images, style_images=styles)
         assert got == pytest.approx(expected.tolist(), rel=1e-4)
 
     def test_missing_weights_name_the_file(self, tmp_path, monkeypatch):

@@ -205,7 +205,7 @@ class _VGGMeasure(Measure):
         path (`str` or `os.PathLike`): torchvision's weights of VGG-19.
     """
 
-    layers: tuple[str, ...]
+    layers: tuple[str, ...] | None
 
     def __init__(self, path: str | os.PathLike):
         super().__init__()
@@ -214,6 +214,51 @@ class _VGGMeasure(Measure):
     def features(self, images: torch.Tensor) -> list[torch.Tensor]:
         check_min_side(images, MIN_SIDE, "VGG-19")
         return self.network(images)
+
+
+class UnitFeatureDistance(_VGGMeasure):
+    r"""
+    A perceptual distance without learned weights: LPIPS (arXiv 1801.03924, eq. 1) with all of them 1,
+
+    $$ \sum_l \frac{1}{h_l w_l} \sum_{i} |\hat F_{l,i}(x) - \hat F_{l,i}(y)|^2, $$
+
+    with F the features of VGG-19 after `relu1_1`, `relu2_1` and so on as far as the file goes, and each place i scaled
+    to unit length. 0 or more, at most 4 per layer.
+    """
+
+    layers = None
+
+    def describe(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.features(images)
+        return torch.cat([(F.normalize(f, dim=1) / (f.shape[2] * f.shape[3]) ** 0.5).flatten(1) for f in features], 1)
+
+    def compare(self, descriptions: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
+        return (descriptions - references).square().sum(1)
+
+
+class FeatureStatisticsDistance(_VGGMeasure):
+    r"""
+    Distance of palette and texture, wherever they lie: with m the means and standard deviations over places of each
+    channel, which AdaIN transfers (arXiv 1703.06868),
+
+    $$ \mathrm{mean}_l \frac{\sum |m_l(x) - m_l(y)|}{\sum |m_l(y)|}, $$
+
+    of VGG-19's features after `relu1_1`, `relu2_1` and so on as far as the file goes. 0 or more. Sizes may differ.
+    """
+
+    layers = None
+
+    def describe(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.features(images)
+        return torch.cat([part for f in features for part in (f.mean((2, 3)), f.std((2, 3)))], dim=1)
+
+    def compare(self, descriptions: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
+        widths = [
+            2 * self.network.convolutions[name.replace("relu", "conv")].out_channels for name in self.network.layers
+        ]
+        pairs = zip(descriptions.split(widths, 1), references.split(widths, 1), strict=True)
+        terms = [(a - b).abs().sum(1) / b.abs().sum(1).clamp_min(1e-6) for a, b in pairs]
+        return torch.stack(terms).mean(dim=0)
 
 
 class StyleLoss(_VGGMeasure):
@@ -297,7 +342,9 @@ __all__ = [
     "ContentLoss",
     "FeatureDistance",
     "FeatureSpreadDistance",
+    "FeatureStatisticsDistance",
     "StructuralDistance",
     "StyleLoss",
+    "UnitFeatureDistance",
     "VGG19Features",
 ]

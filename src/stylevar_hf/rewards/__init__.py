@@ -29,6 +29,8 @@ StyleVARGRPOTrainer(..., reward_funcs=[brightness, "dreamsim", "my_module:my_rew
 | `lpips` | [`LPIPSReward`] | minus LPIPS to the target | torchvision's VGG-16 |
 | `gram-style` | [`GramStyleReward`] | minus the Gram matrix style loss to the style | torchvision's VGG-19 |
 | `content` | [`ContentReward`] | minus the content loss to the content | torchvision's VGG-19 |
+| `perceptual` | [`PerceptualReward`] | minus the distance of VGG-19's features to the target | a VGG-19 |
+| `style-statistics` | [`StyleStatisticsReward`] | minus that of their statistics to the style | a VGG-19 |
 | `clip` | [`CLIPReward`] | cosine of CLIP's image embeddings with the target | CLIP from the Hub |
 | `color-statistics` | [`ColorStatisticsReward`] | minus the distance of the palettes to the style | nothing |
 | `texture-statistics` | [`TextureStatisticsReward`] | minus the distance of strokes and grain to the style | nothing |
@@ -50,7 +52,7 @@ _MODULES = {
     "remote": ("RemoteReward",),
     "similarity": ("CLIPReward", "LPIPSReward", "SSIMReward"),
     "statistics": ("ColorStatisticsReward", "TextureStatisticsReward"),
-    "style_content": ("ContentReward", "GramStyleReward"),
+    "style_content": ("ContentReward", "GramStyleReward", "PerceptualReward", "StyleStatisticsReward"),
 }
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ if TYPE_CHECKING:
     from .remote import RemoteReward
     from .similarity import CLIPReward, LPIPSReward, SSIMReward
     from .statistics import ColorStatisticsReward, TextureStatisticsReward
-    from .style_content import ContentReward, GramStyleReward
+    from .style_content import ContentReward, GramStyleReward, PerceptualReward, StyleStatisticsReward
 
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)
@@ -75,9 +77,11 @@ __all__ = [
     "DreamSimReward",
     "GramStyleReward",
     "LPIPSReward",
+    "PerceptualReward",
     "RemoteReward",
     "Reward",
     "SSIMReward",
+    "StyleStatisticsReward",
     "TextureStatisticsReward",
     "download_dreamsim",
     "get_reward",

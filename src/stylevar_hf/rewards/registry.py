@@ -16,6 +16,8 @@ REWARDS = {
     "lpips": ("similarity", "LPIPSReward"),
     "gram-style": ("style_content", "GramStyleReward"),
     "content": ("style_content", "ContentReward"),
+    "perceptual": ("style_content", "PerceptualReward"),
+    "style-statistics": ("style_content", "StyleStatisticsReward"),
     "clip": ("similarity", "CLIPReward"),
     "color-statistics": ("statistics", "ColorStatisticsReward"),
     "texture-statistics": ("statistics", "TextureStatisticsReward"),
@@ -29,8 +31,7 @@ def get_reward(spec: str, **options) -> Callable[..., list[float]]:
 
     Args:
         spec (`str`):
-            A registered name (`"dreamsim"`, `"ssim"`, `"lpips"`, `"gram-style"`, `"content"`, `"clip"`,
-            `"color-statistics"`, `"texture-statistics"`, `"remote"`), optionally with options,
+            A registered name (a key of [`REWARDS`], such as `"dreamsim"` or `"ssim"`), optionally with options,
             `"dreamsim:dreamsim_type=open_clip_vitb32,scale=2"`; the address of a server, `"http://..."` or
             `"https://..."`; or `"module:function"`, a callable of one's own. A class there is called with the options.
         options:

@@ -1,19 +1,19 @@
 # Copyright 2026 The stylevar-hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Style and content losses of VGG-19 (Gatys et al. 2016) as rewards."""
+"""Distances of VGG-19's features as rewards."""
 
 import os
 
 import torch
 
 from ..measures.base import Measure
-from ..measures.vgg import VGG19_FILE, ContentLoss, StyleLoss
+from ..measures.vgg import VGG19_FILE, ContentLoss, FeatureStatisticsDistance, StyleLoss, UnitFeatureDistance
 from ..measures.weights import check_weights, find_weights
 from .base import MeasureReward
 
 
 class _VGGReward(MeasureReward):
-    measure: type[StyleLoss] | type[ContentLoss]
+    measure: type[Measure]
 
     def __init__(
         self,
@@ -77,4 +77,46 @@ class ContentReward(_VGGReward):
     measure = ContentLoss
 
 
-__all__ = ["ContentReward", "GramStyleReward"]
+class PerceptualReward(_VGGReward):
+    """
+    Minus the perceptual distance to the target, see [`~stylevar_hf.measures.vgg.UnitFeatureDistance`].
+
+    Args:
+        reference (`str`, *optional*, defaults to `"target"`):
+            The column to compare with.
+        scale, batch_size, device, local_files_only:
+            As for [`GramStyleReward`].
+        weights (`str` or `os.PathLike`, *optional*):
+            A file of VGG-19 weights, see [`~stylevar_hf.measures.vgg.VGG19Features`]; a narrow one will do. Defaults
+            to torchvision's.
+
+    Raises:
+        FileNotFoundError: If the weights are neither on this machine nor to be had.
+    """
+
+    name = "perceptual"
+    default_reference = "target"
+    measure = UnitFeatureDistance
+
+
+class StyleStatisticsReward(_VGGReward):
+    """
+    Minus the distance of palette and texture to the style, see
+    [`~stylevar_hf.measures.vgg.FeatureStatisticsDistance`]. Sizes may differ.
+
+    Args:
+        reference (`str`, *optional*, defaults to `"style"`):
+            The column to compare with.
+        scale, batch_size, device, weights, local_files_only:
+            As for [`PerceptualReward`].
+
+    Raises:
+        FileNotFoundError: If the weights are neither on this machine nor to be had.
+    """
+
+    name = "style-statistics"
+    default_reference = "style"
+    measure = FeatureStatisticsDistance
+
+
+__all__ = ["ContentReward", "GramStyleReward", "PerceptualReward", "StyleStatisticsReward"]
