@@ -176,7 +176,7 @@ def build_controls(pipe: StyleVARPipeline, picture_input: Callable[..., gr.Image
 def _brush() -> gr.ImageMask:
     """The content to draw on; what reaches us is the layer of the strokes, not decoded yet."""
     brush = gr.ImageMask(
-        label="Draw where to paint; nothing drawn: everywhere",
+        label="Draw where to paint",
         sources=[],
         transforms=[],
         buttons=[],
