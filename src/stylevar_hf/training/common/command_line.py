@@ -128,7 +128,8 @@ def run_training(trainer: Trainer, dataset: list[str] | str | None = None) -> No
         if isinstance(error, ValueError) and trainer.state.global_step == 0:
             raise
         raise RuntimeError(f"Training failed at step {trainer.state.global_step}.") from error
-    evaluated = any("eval_runtime" in entry for entry in trainer.state.log_history[-2:])
+    last = [entry for entry in trainer.state.log_history if entry.get("step") == trainer.state.global_step]
+    evaluated = any(name.startswith("eval") for entry in last for name in entry)
     if trainer.eval_dataset is not None and not evaluated:
         trainer.save_metrics("eval", trainer.evaluate())
     trainer.save_model()

@@ -160,38 +160,16 @@ class IterativeReferenceCallback(TrainerCallback):
         self.peak_weights: dict[str, torch.Tensor] | None = None
         self._loaded = False
 
-    def observe(self, reward: float | None, kl: float | None, step: int) -> None:
-        """Take in a step before its optimizer step; see [`ReferenceSchedule.observe`]. All processes must."""
-        if self.schedule.observe(reward, kl):
-            self.peak_weights = self.trainer.reference.snapshot(self.trainer.model, into=self.peak_weights)
-            logger.debug("Step %d: highest mean reward since the last reference, %.4f.", step, self.schedule.peak)
-
-    def update_if_due(self, step: int, optimizer: torch.optim.Optimizer | None = None) -> str | None:
-        """Renew the reference if it is time; returns why, or `None`. All processes must."""
-        reason = self.schedule.due()
-        if reason is None:
-            return None
-        schedule = self.schedule
-        if reason == "emergency":
-            text = "Step %d: KL divergence of %.3f above `emergency_kl`; back to the peak (mean reward %.4f)."
-            logger.warning(text, step, schedule.kl, schedule.peak)
-        else:
-            text = "Step %d: the policy with mean reward %.4f (before: %.4f) becomes the reference."
-            logger.info(text, step, schedule.peak, schedule.baseline)
-        self.trainer.reference.update(self.trainer.model, self.peak_weights, optimizer)
-        schedule.updated()
-        return reason
-
     def metrics(self) -> dict[str, float]:
         """Numbers for the logs."""
-        schedule = self.schedule
-        values = {
-            "reference/reward_average": schedule.average,
-            "reference/reward_peak": schedule.peak,
-            "reference/reward_baseline": schedule.baseline,
-            "reference/steps_since_update": schedule.steps_since_update,
-            "reference/num_updates": schedule.num_updates,
+        names = {
+            "reward_average": "average",
+            "reward_peak": "peak",
+            "reward_baseline": "baseline",
+            "steps_since_update": "steps_since_update",
+            "num_updates": "num_updates",
         }
+        values = {f"reference/{name}": getattr(self.schedule, field) for name, field in names.items()}
         return {name: float(value) for name, value in values.items() if value is not None}
 
     def save(self, folder: str | os.PathLike) -> None:
@@ -231,10 +209,22 @@ class IterativeReferenceCallback(TrainerCallback):
         self._loaded = False
 
     def on_pre_optimizer_step(self, args, state, control, **kwargs):
-        self.observe(self.trainer.last_step_reward, self.trainer.last_step_kl, state.global_step + 1)
+        if self.schedule.observe(self.trainer.last_step_reward, self.trainer.last_step_kl):
+            self.peak_weights = self.trainer.reference.snapshot(self.trainer.model, into=self.peak_weights)
 
     def on_step_end(self, args, state, control, optimizer=None, **kwargs):
-        self.update_if_due(state.global_step, optimizer)
+        schedule, step = self.schedule, state.global_step
+        reason = schedule.due()
+        if reason is None:
+            return
+        if reason == "emergency":
+            text = "Step %d: KL divergence of %.3f above `emergency_kl`; back to the peak (mean reward %.4f)."
+            logger.warning(text, step, schedule.kl, schedule.peak)
+        else:
+            text = "Step %d: the policy with mean reward %.4f (before: %.4f) becomes the reference."
+            logger.info(text, step, schedule.peak, schedule.baseline)
+        self.trainer.reference.update(self.trainer.model, self.peak_weights, optimizer)
+        schedule.updated()
 
 
 __all__ = ["IterativeReferenceCallback", "ReferenceSchedule"]

@@ -249,11 +249,10 @@ class CopyReferencePolicy(ReferencePolicy):
         return all(torch.equal(value, copied[name].to(value.device)) for name, value in trained.items())
 
     def _trained_parameters(self, model: nn.Module) -> dict[str, nn.Parameter]:
-        return {name: value for name, value in unwrap(model).named_parameters() if value.requires_grad}
+        return {name: unwrap(model).get_parameter(name) for name in self._trained}
 
     def _copied_parameters(self) -> dict[str, nn.Parameter]:
-        copied = dict(self.model.named_parameters())
-        return {name: copied[name] for name in self._trained}
+        return {name: self.model.get_parameter(name) for name in self._trained}
 
     def _renew(self, model: nn.Module) -> None:
         copy_tensors(self._trained_parameters(model), self._copied_parameters())
