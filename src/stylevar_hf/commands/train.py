@@ -59,7 +59,9 @@ def run_sft(args: argparse.Namespace) -> int:
     show_notices(training_args)
     model = load_model(model_args, style_args, seed=training_args.seed)
     with training_args.main_process_first(desc="loading the data"):
-        train_dataset, eval_dataset = load_training_data(data_args, model.config.image_size)
+        train_dataset, eval_dataset = load_training_data(
+            data_args, model.config.image_size, skip_broken=training_args.skip_broken
+        )
     trainer = StyleVARSFTTrainer(
         model=model,
         args=training_args,

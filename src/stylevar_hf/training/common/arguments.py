@@ -159,7 +159,8 @@ def load_model(
     if model_args.attn_implementation is not None:
         options["attn_implementation"] = model_args.attn_implementation
     dtype = model_args.dtype if model_args.dtype in (None, "auto") else getattr(torch, model_args.dtype)
-    name, revision = find_checkpoint(model_args.model_name_or_path), model_args.model_revision
+    revision = model_args.model_revision
+    name = find_checkpoint(model_args.model_name_or_path, revision=revision)
     model = load_pretrained(name, revision=revision, dtype=dtype, **options)
     if style_args.vq_model is None:
         if style_args.patch_nums is not None:
@@ -187,7 +188,8 @@ def load_image_processor(model_args: "ModelConfig", image_size: int) -> StyleVAR
     """
     if model_args.model_name_or_path is None:
         return None
-    name, revision = find_checkpoint(model_args.model_name_or_path), model_args.model_revision
+    revision = model_args.model_revision
+    name = find_checkpoint(model_args.model_name_or_path, revision=revision)
     file = cached_file(name, IMAGE_PROCESSOR_NAME, revision=revision, _raise_exceptions_for_missing_entries=False)
     if file is None:
         return None

@@ -138,7 +138,7 @@ def _column_mapping(value: "list[str] | str | dict[str, str] | None") -> dict[st
 
 
 def load_training_data(
-    args: TripletDataArguments, image_size: int, require_target: bool = True
+    args: TripletDataArguments, image_size: int, require_target: bool = True, skip_broken: bool = False
 ) -> tuple["datasets.Dataset | datasets.IterableDataset", "datasets.Dataset"]:
     """
     Training and validation set.
@@ -150,11 +150,14 @@ def load_training_data(
             Size of procedural triplets, in pixels.
         require_target (`bool`, *optional*, defaults to `True`):
             Refuse data from disk or from the Hub without a column `target`.
+        skip_broken (`bool`, *optional*, defaults to `False`):
+            Leave out rows whose content, given by its URL, cannot be downloaded. The other images are looked at by the
+            trainers.
 
     Raises:
         ValueError: If a name is not known, or a data set lacks the columns.
     """
-    pairs = [_load_one(name, args, image_size, require_target) for name in args.dataset]
+    pairs = [_load_one(name, args, image_size, require_target, skip_broken) for name in args.dataset]
     share = max(1, args.max_eval_samples // len(pairs))
     train = [_training_part(name, part, args) for name, (part, _) in zip(args.dataset, pairs, strict=True)]
     evaluation = [_draw(part, share, args) for _, part in pairs]
@@ -213,7 +216,9 @@ def _in_memory(stream: "datasets.IterableDataset") -> "datasets.Dataset":
     return datasets.Dataset.from_list(rows, features=stream.features)
 
 
-def _load_one(name: str, args: TripletDataArguments, image_size: int, require_target: bool) -> tuple:
+def _load_one(
+    name: str, args: TripletDataArguments, image_size: int, require_target: bool, skip_broken: bool
+) -> tuple:
     """Training and validation part of one data set."""
     kind, _, place = name.partition(":")
     if name == "procedural":
@@ -226,7 +231,7 @@ def _load_one(name: str, args: TripletDataArguments, image_size: int, require_ta
         return load(place, "train", streaming=args.streaming, **options), load(place, "validation", **options)
     if kind == "unpaired":
         return _load_unpaired(place, args, require_target)
-    return _load_generic(place if kind == "disk" else name, kind == "disk", args, require_target)
+    return _load_generic(place if kind == "disk" else name, kind == "disk", args, require_target, skip_broken)
 
 
 def _load_procedural(args: TripletDataArguments, image_size: int) -> tuple:
@@ -268,13 +273,15 @@ def _load_unpaired(place: str, args: TripletDataArguments, require_target: bool)
     return train, validation
 
 
-def _load_generic(place: str, on_disk: bool, args: TripletDataArguments, require_target: bool) -> tuple:
+def _load_generic(
+    place: str, on_disk: bool, args: TripletDataArguments, require_target: bool, skip_broken: bool
+) -> tuple:
     """Parts of data on disk or on the Hub; an id for each content is made where there is none."""
     from ...data.layouts.scanning import MAX_SHARDS
     from ...data.triplets import load_triplets, open_source
 
     source = open_source(existing_folder("dataset", place) if on_disk else place, args.streaming)
-    options = {"column_mapping": args.column_mapping, "require_target": False}
+    options = {"column_mapping": args.column_mapping, "require_target": False, "skip_broken": skip_broken}
     if isinstance(source, dict) and "train" in source and "validation" in source:
         parts = [load_triplets(source, name, **options) for name in ("train", "validation")]
         _warn_of_shared_contents(place, *parts)
