@@ -153,7 +153,7 @@ BLOCKS = {
     "accelerate launch --num_processes 4 -m stylevar_hf.cli data make photographs paintings -o taught "
     "--teacher stylevar-sft": Preparation(
         changes={
-            "--num_processes 4": "--cpu --num_processes 1",
+            "accelerate launch --num_processes 4 -m stylevar_hf.cli": "stylevar",  # likewise
             "--teacher stylevar-sft": "--teacher stylevar-sft --num-triplets 2 --image-size 32",
         },
         makes=("taught/manifest.json",),
@@ -192,7 +192,7 @@ BLOCKS = {
         changes={
             "stylevar download-dreamsim --cache-dir dreamsim": "stylevar download-dreamsim --help",  # no network
             "--reward_funcs dreamsim:cache_dir=dreamsim": "--reward_funcs ssim",
-            "accelerate launch": "accelerate launch --cpu --num_processes 1",
+            "accelerate launch": "python",  # the block of docs/training.md launches
             "--output_dir stylevar-grpo": f"--output_dir stylevar-grpo {ONE_ROLLOUT}",
         },
         makes=("stylevar-grpo/adapter_model.safetensors",),
@@ -230,7 +230,12 @@ BLOCKS = {
         }
     ),
     "stylevar evaluate --model bundled --benchmark procedural --style-strength -1:1:5 \\": Preparation(
-        changes={"-o evaluation-mini": "-o evaluation-mini --num-pairs 2 --num-checks 2 --device cpu"},  # 200, 64
+        changes={
+            "--model bundled": "--model stylevar-mini",  # its other name
+            "-1:1:5": "-1:1:2",
+            "-o evaluation-mini": "-o evaluation-mini --num-pairs 2 --num-checks 1 --device cpu",  # 200, 64
+            "--dtype bfloat16 ": "",  # rarely in a CPU's hardware
+        },
         makes=("evaluation-mini/results.json",),
     ),
     "python examples/benchmark_training.py --batch_size 16 --bf16 --model_name_or_path "
@@ -242,7 +247,7 @@ BLOCKS = {
     ),
     "stylevar benchmark --model stylevar-sft --dtype float32 bfloat16 --batch-size 1 4 --agreement \\": Preparation(
         changes={  # the published code is no package
-            "--batch-size 1 4": "--batch-size 1 --repeats 1",
+            "--dtype float32 bfloat16 --batch-size 1 4": "--dtype float32 --batch-size 1 --repeats 1",
             "--published-code StyleVAR --vq vae_ch160v4096z32.pth --checkpoint StyleVAR_SFT.pth": "--quiet",
         }
     ),
