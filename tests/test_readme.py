@@ -111,6 +111,13 @@ TWO_TRIPLETS = {"--num-triplets 2000": "--num-triplets 4 --image-size 32 --proce
 FEW_PAIRS = "--num-pairs 2 --num-checks 1 --metrics ssim --baselines content --device cpu"
 
 BLOCKS = {
+    "stylevar evaluate --model stylevar-sft --benchmark corpus:photos,paintings -o evaluation-corpus \\": Preparation(
+        changes={  # VGG-19 is a download
+            "content_retrieval style_retrieval style_covered sharpness": "sharpness --baselines content "
+            "--num-pairs 2 --num-checks 1 --device cpu",
+        },
+        makes=("evaluation-corpus/results.json",),
+    ),
     # Painting
     "pip install -e .": Preparation(makes=("out.png",)),
     'pip install -e ".[test,docs]"': Preparation(not_run="these are the tests"),
