@@ -193,7 +193,7 @@ class TestModes:
 
 
 class TestBadInput:
-    def test_file_errors_name_the_path_and_the_mend(self, photo, tmp_path):
+    def test_file_errors_name_the_path_and_the_hint(self, photo, tmp_path):
         (tmp_path / "notes.png").write_text("not a picture")
         (tmp_path / "empty.png").touch()
         cases = {

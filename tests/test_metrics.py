@@ -332,7 +332,7 @@ class TestMissingWeights:
     }
 
     @pytest.mark.parametrize("name", NEEDS_WEIGHTS)
-    def test_error_names_file_place_and_mend(self, name, tmp_path, monkeypatch):
+    def test_error_names_file_place_and_hint(self, name, tmp_path, monkeypatch):
         monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
         monkeypatch.setenv("STYLEVAR_CACHE", str(tmp_path))
         with pytest.raises(MetricUnavailable, match=f"The metric '{name}' needs .*{self.WANTED[name]}") as caught:

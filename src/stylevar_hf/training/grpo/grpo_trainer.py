@@ -160,8 +160,8 @@ class StyleVARGRPOTrainer(
         args = StyleVARGRPOConfig() if args is None else args
         # 1. The arguments, before anything is loaded
         if not isinstance(args, StyleVARGRPOConfig):
-            mend = "It takes the options of `trl.GRPOConfig`, with the defaults of StyleVAR."
-            raise invalid("args", "a StyleVARGRPOConfig", type(args).__name__, mend)
+            hint = "It takes the options of `trl.GRPOConfig`, with the defaults of StyleVAR."
+            raise invalid("args", "a StyleVARGRPOConfig", type(args).__name__, hint)
         if isinstance(train_dataset, datasets.Dataset):
             args = args.fit_to(len(train_dataset))
         self.reward_funcs, self.reward_func_names = load_rewards(reward_funcs)
@@ -290,8 +290,8 @@ class StyleVARGRPOTrainer(
         batch = self.args.eval_batch_size * self.args.world_size
         if batch % self.num_generations_eval != 0:
             rule = f"such that all processes together hold whole prompts ({self.num_generations_eval} rollouts each)"
-            mend = "Change it, or `num_generations_eval`."
-            raise invalid("per_device_eval_batch_size", rule, self.args.per_device_eval_batch_size, mend)
+            hint = "Change it, or `num_generations_eval`."
+            raise invalid("per_device_eval_batch_size", rule, self.args.per_device_eval_batch_size, hint)
         self._eval_window = 0  # the same rollouts at every evaluation
         self._metric_key_prefix = metric_key_prefix
         return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)

@@ -112,8 +112,8 @@ class GRPOPreparationMixin:
         """A whole copy if the policy is going to be divided."""
         if self.is_deepspeed_enabled:  # it steps before the guards look, and keeps weights that nothing here renews
             found = self.args.deepspeed or "one of accelerate's configuration"
-            mend = "Use DDP or FSDP2: see `examples/accelerate_configs`."
-            raise invalid("deepspeed", "left out", found, mend)
+            hint = "Use DDP or FSDP2: see `examples/accelerate_configs`."
+            raise invalid("deepspeed", "left out", found, hint)
         if not self.is_fsdp_enabled:
             return None
         version = self.accelerator.state.fsdp_plugin.fsdp_version
@@ -163,11 +163,11 @@ class GRPOPreparationMixin:
 
 def check_policy(model: nn.Module, core: StyleVARForConditionalGeneration) -> None:
     if core.config.legacy_kv_duplication:
-        mend = "With it rollouts are drawn from another distribution than the one that is scored and trained."
-        raise invalid("legacy_kv_duplication", "False in the model's config", True, mend)
+        hint = "With it rollouts are drawn from another distribution than the one that is scored and trained."
+        raise invalid("legacy_kv_duplication", "False in the model's config", True, hint)
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        mend = "Load an adapter with `is_trainable=True`, or pass `peft_config`."
-        raise invalid("model", "one with parameters that are trained", "all of them frozen", mend)
+        hint = "Load an adapter with `is_trainable=True`, or pass `peft_config`."
+        raise invalid("model", "one with parameters that are trained", "all of them frozen", hint)
     adapters = getattr(model, "peft_config", {}).values()
     if rate := max((getattr(adapter, "lora_dropout", 0.0) for adapter in adapters), default=0.0):
         logger.warning(f"lora_dropout={rate} has no effect: rollouts, their scores and updates share one policy.")

@@ -124,8 +124,8 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
     ):
         args = StyleVARSFTConfig() if args is None else args
         if not isinstance(args, StyleVARSFTConfig):
-            mend = "It takes the options of `TrainingArguments`, with the defaults of StyleVAR."
-            raise invalid("args", "a StyleVARSFTConfig", type(args).__name__, mend)
+            hint = "It takes the options of `TrainingArguments`, with the defaults of StyleVAR."
+            raise invalid("args", "a StyleVARSFTConfig", type(args).__name__, hint)
         present = getattr(train_dataset, "column_names", None) or ()
         num_rows = len(train_dataset) if train_dataset is not None and has_length(train_dataset) else None
         args = args.fit_to(num_rows, has_codes=any(column in present for column in CODE_COLUMNS))
@@ -157,8 +157,8 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
             optimizers=optimizers,
         )
         if self.is_deepspeed_enabled and self.accelerator.mixed_precision != "no":
-            mend = "It rounds the codebook, too. Leave out `--bf16`; on GPUs `--tf32 true` is fast."
-            raise invalid("mixed_precision", "no with DeepSpeed", self.accelerator.mixed_precision, mend)
+            hint = "It rounds the codebook, too. Leave out `--bf16`; on GPUs `--tf32 true` is fast."
+            raise invalid("mixed_precision", "no with DeepSpeed", self.accelerator.mixed_precision, hint)
         autocast_under_fsdp(self.accelerator)
         self._data_prepared = False
         for name, dataset in self._named_datasets():
@@ -180,8 +180,8 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
             ValueError: If there is nothing to train, or an image is broken.
         """
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
-            mend = "Load an adapter with `PeftModel.from_pretrained(base, adapter, is_trainable=True)`."
-            raise invalid("model", "one with parameters that are trained", "all of them frozen", mend)
+            hint = "Load an adapter with `PeftModel.from_pretrained(base, adapter, is_trainable=True)`."
+            raise invalid("model", "one with parameters that are trained", "all of them frozen", hint)
         resume_from_checkpoint = find_resumption(resume_from_checkpoint, self.args.output_dir)
         # A resumed run counts its batches: it must leave out the rows that the run before it left out.
         self.prepare_data(check=self.args.skip_broken or (self.args.check_data and not resume_from_checkpoint))
@@ -418,9 +418,9 @@ class StyleVARSFTTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         kinds = {True: "an adapter", False: "all weights"}
         found, wanted = any(files), hasattr(self.accelerator.unwrap_model(self.model), "peft_config")
         if found != wanted:
-            mend = "Train in the same way, or start from its weights instead."
+            hint = "Train in the same way, or start from its weights instead."
             value = f"{resume_from_checkpoint} with {kinds[found]}"
-            raise invalid("resume_from_checkpoint", f"a checkpoint of {kinds[wanted]}", value, mend)
+            raise invalid("resume_from_checkpoint", f"a checkpoint of {kinds[wanted]}", value, hint)
         super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
