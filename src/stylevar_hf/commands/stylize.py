@@ -161,7 +161,7 @@ def run(args: argparse.Namespace) -> int:
     if film is None:
         contents = find_sources("CONTENT", args.content, args.recursive, args.output, partial(_say, args))
         styles = find_styles(args, partial(_say, args))
-        planned = plan_outputs(args, contents, styles)
+        planned = share_of_process(plan_outputs(args, contents, styles))
         pairs = without_done(args, planned)
         check_outputs(args, pairs)
         remove_partial({path.parent for pair in planned for path in pair.outputs})
@@ -176,7 +176,7 @@ def run(args: argparse.Namespace) -> int:
         pipe = load_pipeline(
             args.model,
             args.dtype,
-            args.device,
+            device_of_process(args.device),
             args.adapter,
             variant=args.variant,
             revision=args.revision,
@@ -215,6 +215,21 @@ def run(args: argparse.Namespace) -> int:
     for failure in report.failures:
         report_error(f"{' with '.join(failure['inputs'])}: {failure['error']}")
     return EXIT_BAD_INPUT if report.failures else 0
+
+
+def share_of_process(pairs: Sequence[Pair]) -> list[Pair]:
+    """Every n-th pair, of n processes that `accelerate launch` or `torchrun` started; all pairs of a single one."""
+    rank, count = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
+    return list(pairs[rank::count])
+
+
+def device_of_process(device: str) -> str:
+    """The GPU of this process, of several on a machine, unless another device was asked for."""
+    import torch
+
+    if "LOCAL_RANK" not in os.environ or device not in ("auto", "cuda") or not torch.cuda.is_available():
+        return device
+    return f"cuda:{os.environ['LOCAL_RANK']}"
 
 
 def _say(args: argparse.Namespace, notice: str) -> None:
