@@ -195,7 +195,7 @@ def check_outputs(args: argparse.Namespace, pairs: Sequence[Pair]) -> None:
         raise ValueError(f"Inputs must have names that tell their results apart, but two become {twice}. Rename one.")
     there = _Listing()
     sources = [source for pair in pairs for source in (pair.content, pair.style, *pair.style.parts)]
-    inputs = {os.path.realpath(location) for location in {source.location for source in sources}}
+    inputs = {there.real(Path(location)) for location in {source.location for source in sources}}
     for path in outputs:
         if there.real(path) in inputs:
             raise ValueError(f"`--output` must not be an input, but got {str(path)!r} for both. Choose another.")
@@ -203,7 +203,7 @@ def check_outputs(args: argparse.Namespace, pairs: Sequence[Pair]) -> None:
         outputs += there.previews(outputs)
     replace = args.overwrite or args.skip_existing
     # A name that is too long is not there, and fails when it is written.
-    if existing := [path for path in outputs if path in there and (not replace or path.is_dir())]:
+    if existing := [path for path in outputs if path in there and (not replace or there.is_dir(path))]:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
         raise ValueError(
             f"`--output` must be new, but {str(existing[0])!r}{more} exists. Choose another, --skip-existing or "
@@ -221,20 +221,24 @@ class _Listing:
     """What is in some folders, each read once: thousands of results are looked up."""
 
     def __init__(self):
-        self._names: dict[Path, set[str]] = {}
+        self._entries: dict[Path, dict[str, os.DirEntry]] = {}
         self._real: dict[Path, str] = {}
 
-    def _of(self, folder: Path) -> set[str]:
-        if folder not in self._names:
-            self._names[folder] = set(os.listdir(folder)) if folder.is_dir() else set()
-        return self._names[folder]
+    def _of(self, folder: Path) -> dict[str, os.DirEntry]:
+        if folder not in self._entries:
+            self._entries[folder] = {entry.name: entry for entry in os.scandir(folder)} if folder.is_dir() else {}
+        return self._entries[folder]
 
     def __contains__(self, path: Path) -> bool:
         return path.name in self._of(path.parent)
 
+    def is_dir(self, path: Path) -> bool:
+        return path in self and self._of(path.parent)[path.name].is_dir()
+
     def real(self, path: Path) -> str:
         """The path without links."""
-        if path in self and path.is_symlink():
+        entry = self._of(path.parent).get(path.name)
+        if entry is not None and entry.is_symlink():
             return os.path.realpath(path)
         if path.parent not in self._real:
             self._real[path.parent] = os.path.realpath(path.parent)
@@ -242,12 +246,14 @@ class _Listing:
 
     def previews(self, outputs: Sequence[Path]) -> list[Path]:
         """The files that have the names of previews of these."""
-        wanted = set(outputs)
+        wanted: dict[Path, set[str]] = {}
+        for path in outputs:
+            wanted.setdefault(path.parent, set()).add(path.name)
         return [
             folder / name
-            for folder in {path.parent for path in outputs}
+            for folder, results in wanted.items()
             for name in self._of(folder)
-            if (match := _PREVIEW.fullmatch(name)) and folder / f"{match[1]}{match[2]}" in wanted
+            if (match := _PREVIEW.fullmatch(name)) and match[1] + match[2] in results
         ]
 
 
