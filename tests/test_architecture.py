@@ -99,6 +99,11 @@ def test_finds_a_circle():
     assert circles({"a": ["b"], "b": ["c"]}) == []
 
 
+def test_every_import_leads_somewhere():
+    lost = [f"{name} -> {other}" for name, others in imports().items() for other in sorted(others - set(modules()))]
+    assert lost == []
+
+
 def test_every_room_has_its_place():
     assert {room(name) for name in modules()} == set(ROOMS)
 

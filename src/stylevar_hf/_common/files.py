@@ -1,10 +1,15 @@
 # Copyright 2026 The stylevar-hf authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Files and folders."""
+"""Files and folders: what is there, hashes, and writing that leaves nothing half."""
 
+import contextlib
+import hashlib
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 from .errors import invalid
 
@@ -15,6 +20,8 @@ IMAGE_SUFFIXES = (
 )
 # Of pictures that Pillow alone cannot read.
 FOREIGN_SUFFIXES = (".arw", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jxl", ".nef", ".psd", ".raf", ".svg")
+# The end of names of files that are being written.
+TEMPORARY = ".tmp"
 
 
 def is_utf8(path: str | os.PathLike) -> bool:
@@ -73,4 +80,69 @@ def files_below(folder: Path, on_error: Callable[[OSError], None] | None = None)
     return [Path(path) for path in sorted(found)]  # strings sort several times as fast
 
 
-__all__ = ["FOREIGN_SUFFIXES", "IMAGE_SUFFIXES", "existing_folder", "files_below", "is_utf8", "shown_path"]
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike, suffix: str = TEMPORARY) -> Iterator[Path]:
+    """
+    A temporary name beside `path`, which takes its place when the block ends well and is removed otherwise: a file is
+    complete from the moment it exists. The folder is made if it is missing.
+
+    Args:
+        path (`str` or `os.PathLike`): The file to write.
+        suffix (`str`, *optional*, defaults to `".tmp"`): Of the temporary name, for writers that go by it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid4().hex}{suffix}")  # short, whatever the length of the name
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: str | os.PathLike, data: bytes | str) -> Path:
+    """Writes a file, text in UTF-8, by [`replacing`]. Returns its path."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+    return Path(path)
+
+
+def to_json(value: Any, allow_nan: bool = False) -> str:
+    """Readable JSON. Raises `ValueError` at numbers that JSON lacks, unless they are allowed."""
+    return json.dumps(value, indent=1, allow_nan=allow_nan, ensure_ascii=False) + "\n"
+
+
+def write_json(path: str | os.PathLike, value: Any, allow_nan: bool = False) -> Path:
+    """Writes [`to_json`] by [`write_atomically`]."""
+    return write_atomically(path, to_json(value, allow_nan))
+
+
+def content_hash(data: bytes) -> str:
+    """A short hash of contents, 16 hexadecimal digits: what has the same is the same."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def files_digest(paths: Iterable[str | os.PathLike]) -> str:
+    """The SHA-256 of several files, one after the other, whatever their names; 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+__all__ = [
+    "FOREIGN_SUFFIXES",
+    "IMAGE_SUFFIXES",
+    "TEMPORARY",
+    "content_hash",
+    "existing_folder",
+    "files_below",
+    "files_digest",
+    "is_utf8",
+    "replacing",
+    "shown_path",
+    "to_json",
+    "write_atomically",
+    "write_json",
+]

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which weights a checkpoint has, in a few characters: results name the model that they are of."""
 
-import hashlib
 import json
 import os
 from pathlib import Path
 
 from transformers.utils import cached_file, find_adapter_config_file
 from transformers.utils.hub import extract_commit_hash
+
+from .._common.files import files_digest
 
 
 # What a result depends on beside the weights.
@@ -32,12 +33,8 @@ def own_fingerprint(path: str) -> str:
     if not os.path.isdir(path):
         name = "config.json" if base_of(path) is None else "adapter_config.json"
         return str(extract_commit_hash(cached_file(path, name), None))
-    digest = hashlib.sha256()
-    for file in sorted(Path(path).glob("*")):
-        if file.suffix == ".safetensors" or file.name in CONFIG_FILES:
-            with open(file, "rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:16]
+    files = sorted(Path(path).glob("*"))
+    return files_digest(file for file in files if file.suffix == ".safetensors" or file.name in CONFIG_FILES)[:16]
 
 
 __all__ = ["base_of", "fingerprint", "own_fingerprint"]

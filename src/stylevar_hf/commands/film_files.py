@@ -6,7 +6,6 @@ colour tags, sound and the way up are kept; no more than a few frames are in mem
 """
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from .._common.files import replacing
 from .base import one_line
 
 
@@ -140,14 +140,9 @@ def write_film(film: Film, output: Path, images: Iterable["PIL.Image.Image"], ti
         times (sequence of `fractions.Fraction`):
             When each of them is shown, in seconds.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_name(f".{output.stem[:100]}.part{output.suffix}")
     write = _write_animation if output.suffix.lower() in ANIMATIONS else _write_video
-    try:
-        write(film, part, images, times)
-        os.replace(part, output)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(output, suffix=output.suffix) as temporary:
+        write(film, temporary, images, times)
 
 
 def _import_av() -> ModuleType:

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__
+from .._common.version import __version__
 from ..conversion.loading import load_pipeline
 from .base import EXIT_BAD_INPUT, Command, add_reporting_arguments, number, one_line, report_error
 from .film_files import is_film

@@ -32,8 +32,8 @@ import PIL.Image
 from tqdm.auto import tqdm
 
 from .._common.errors import invalid
+from .._common.files import write_atomically
 from .._common.version import __version__
-from .cache.files import write_atomically
 from .columns import IMAGE_COLUMNS
 from .pairing import Pairing, Picture, cut, describe_part, read_pictures
 from .teachers.base import Generator

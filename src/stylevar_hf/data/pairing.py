@@ -17,10 +17,10 @@ import numpy as np
 import PIL.Image
 
 from .._common.errors import invalid, listed
-from .._common.files import existing_folder, files_below
+from .._common.files import content_hash, existing_folder, files_below
 from ..image_processing_stylevar import load_image
 from .checking import find_file_problems
-from .layouts.scanning import content_hash, is_image
+from .layouts.scanning import is_image
 
 
 # A table beside the pictures that says which files are of one source picture, such as the two halves of a photograph.

@@ -3,7 +3,6 @@
 """Triplets from anywhere: a dataset in memory, on the Hub, saved to disk, or plain folders."""
 
 import contextlib
-import hashlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ import datasets
 from transformers.utils import logging
 
 from .._common.errors import invalid, listed
-from .._common.files import existing_folder, files_below
+from .._common.files import content_hash, existing_folder, files_below
 from .columns import IMAGE_COLUMNS, check_columns
 from .layouts.archives import default_cache_dir
 from .layouts.folders import folder_columns, scan_folders
@@ -132,7 +131,7 @@ def _without_pattern(path: Path) -> Path:
     """A way to a folder in whose name `datasets` would see a pattern for many: a folder of links in the cache."""
     if not path.is_dir() or not set("*?[]") & set(str(path.absolute())):
         return path
-    links = default_cache_dir().with_name("folders") / hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:16]
+    links = default_cache_dir().with_name("folders") / content_hash(os.fsencode(path.absolute()))
     shutil.rmtree(links, ignore_errors=True)  # what it holds may have changed
     for file in files_below(path.absolute()):
         link = links / file.relative_to(path.absolute())
@@ -221,7 +220,7 @@ def _image_hash(image: Mapping[str, Any] | None) -> str:
         data = Path(path).read_bytes()
     if data is None and path and "://" in path:
         data = read_stored(image, "content").tobytes()
-    return hashlib.sha256(str(path).encode() if data is None else data).hexdigest()[:16]
+    return content_hash(str(path).encode() if data is None else data)
 
 
 __all__ = ["load_triplets", "open_source"]

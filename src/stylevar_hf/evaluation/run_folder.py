@@ -13,7 +13,6 @@ OUT/checks/<model>.json                  style = content, and the tokenizer's re
 Every file is written under a temporary name first.
 """
 
-import hashlib
 import io
 import json
 import os
@@ -24,31 +23,13 @@ from typing import Any
 
 import PIL.Image
 
+from .._common.files import TEMPORARY, content_hash, to_json, write_atomically, write_json
 from ..image_processing_stylevar import load_image
-
-
-TEMPORARY = ".tmp"
-
-
-def write_atomically(path: Path, data: bytes | str) -> Path:
-    """Writes a file under a temporary name beside it, then renames it; makes its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
-    try:
-        scratch.write_bytes(data.encode() if isinstance(data, str) else data)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
-    return path
-
-
-def to_json(value: Any) -> str:
-    return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def digest(value: Any) -> str:
     """A short hash of what `json` can write."""
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
+    return content_hash(json.dumps(value).encode())
 
 
 def file_name(name: str) -> str:
@@ -81,7 +62,7 @@ class RunFolder:
             _check_same(self.root, read_json(manifest), identity)
             for scratch in self.root.rglob(f".*{TEMPORARY}"):  # of a run that was killed
                 scratch.unlink()
-        write_atomically(manifest, to_json(identity))
+        write_json(manifest, identity)
 
     def output(self, set_name: str, system: str, row: int) -> Path:
         return self.outputs(set_name, system) / f"{row:05d}.png"
@@ -111,7 +92,7 @@ class RunFolder:
 
     def update(self, path: Path, entries: Mapping[str, Any]) -> None:
         """Adds entries to a JSON file."""
-        write_atomically(path, to_json({**self.read(path), **entries}))
+        write_json(path, {**self.read(path), **entries})
 
     def forget_measured(self, set_name: str, system: str) -> None:
         """Drops the values that were taken of a system's pictures, before they are painted anew."""
@@ -119,7 +100,7 @@ class RunFolder:
         if path.is_file():
             # The cross-entropy is the model's own: it does not depend on pictures.
             kept = {name: entry for name, entry in self.read(path).items() if name == "cross_entropy"}
-            write_atomically(path, to_json(kept))
+            write_json(path, kept)
 
 
 def check_free(root: str | os.PathLike, resume: bool) -> None:
@@ -159,4 +140,4 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-__all__ = ["RunFolder", "check_free", "digest", "file_name", "read_json", "to_json", "write_atomically"]
+__all__ = ["RunFolder", "check_free", "digest", "file_name", "read_json"]

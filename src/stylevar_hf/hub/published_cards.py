@@ -16,6 +16,7 @@ from pathlib import Path
 
 from huggingface_hub import ModelCard
 
+from .._common.files import write_atomically
 from ..checkpoints import bundled_checkpoint
 from ..configuration_stylevar import StyleVARConfig
 from .card_facts import architecture_facts
@@ -207,10 +208,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             continue
         outdated.append(path)
         if not args.check:
-            args.output.mkdir(parents=True, exist_ok=True)
-            scratch = path.with_suffix(".md.partial")
-            scratch.write_text(str(card), encoding="utf-8")
-            scratch.replace(path)
+            write_atomically(path, str(card))
     sys.stdout.write("".join(f"{path}\n" for path in outdated))
     return int(args.check and bool(outdated))
 

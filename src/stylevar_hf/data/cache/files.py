@@ -18,6 +18,7 @@ import pyarrow.compute
 from datasets.arrow_writer import ArrowWriter
 
 from ..._common.errors import invalid
+from ..._common.files import replacing
 from ..columns import check_columns
 from ..pictures import read_stored
 
@@ -141,21 +142,9 @@ def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], num_wor
                 future.cancel()
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """A file that is complete from the moment it exists."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def write_tables(path: Path, tables: Iterable[pyarrow.Table], feature: Any) -> None:
     """Tables, one after the other, as a file that `datasets` maps into memory. Every column is a `feature`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(path) as temporary:
         tables = iter(tables)
         first = next(tables)
         features = datasets.Features(dict.fromkeys(first.column_names, feature))
@@ -163,10 +152,6 @@ def write_tables(path: Path, tables: Iterable[pyarrow.Table], feature: Any) -> N
             for table in chain([first], tables):
                 writer.write_table(table)
             writer.finalize()
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 __all__ = [
@@ -178,6 +163,5 @@ __all__ = [
     "image_key",
     "image_paths",
     "map_ahead",
-    "write_atomically",
     "write_tables",
 ]

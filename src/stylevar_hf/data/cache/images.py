@@ -24,6 +24,7 @@ import pyarrow
 import pyarrow.compute
 from tqdm.auto import tqdm
 
+from ..._common.files import content_hash, write_atomically
 from ...image_processing_stylevar import StyleVARImageProcessor
 from ..pictures import READING_RULES, Picture
 from ..stored_rows import stored_rows
@@ -36,7 +37,6 @@ from .files import (
     image_key,
     image_paths,
     map_ahead,
-    write_atomically,
     write_tables,
 )
 
@@ -147,7 +147,7 @@ def _processor_hash(image_processor: StyleVARImageProcessor) -> str:
     size = image_processor.size
     options = [size["height"], size["width"], int(image_processor.resample), image_processor.resize_mode]
     options.append(READING_RULES)
-    return hashlib.sha256(json.dumps(options).encode()).hexdigest()[:16]
+    return content_hash(json.dumps(options).encode())
 
 
 def _rows_hash(dataset: datasets.Dataset, columns: Sequence[str], folder: Path) -> str:

@@ -27,6 +27,7 @@ from tqdm.auto import tqdm
 from transformers.utils import logging
 
 from ..._common.errors import invalid
+from ..._common.files import write_atomically
 from ...image_processing_stylevar import StyleVARImageProcessor
 from ...modeling_stylevar_vq import StyleVARVQModel
 from ..collator import CODE_COLUMNS
@@ -39,7 +40,6 @@ from .files import (
     files_hash,
     image_key,
     map_ahead,
-    write_atomically,
     write_tables,
 )
 

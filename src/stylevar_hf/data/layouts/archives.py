@@ -9,7 +9,6 @@ are refused before anything is written, with an error that names the archive and
 
 import contextlib
 import gzip
-import hashlib
 import os
 import re
 import shutil
@@ -20,6 +19,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tqdm.auto import tqdm
+
+from ..._common.files import content_hash
 
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")
@@ -172,7 +173,7 @@ def extract_archive(
     """
     archive = Path(archive).resolve()
     stat = archive.stat()
-    digest = hashlib.sha256(f"{archive}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()[:16]
+    digest = content_hash(f"{archive}\0{stat.st_size}\0{stat.st_mtime_ns}".encode())
     folder = (Path(cache_dir).expanduser() if cache_dir else default_cache_dir()) / f"{archive_stem(archive)}-{digest}"
     if folder.is_dir():
         return folder

@@ -12,12 +12,12 @@ from pathlib import Path
 import datasets
 
 from ..._common.errors import invalid
-from ..._common.files import existing_folder, files_below
+from ..._common.files import content_hash, existing_folder, files_below
 from ..columns import IMAGE_COLUMNS
 from ..splits import check_split, content_position
 from .archives import archive_stem, extract_archive, is_archive, open_members
 from .imagepulse_samples import LAYOUTS, find_samples, is_sample_file
-from .scanning import Scan, content_hash, dataset_from_scan, features, is_image
+from .scanning import Scan, dataset_from_scan, features, is_image
 
 
 _COLUMNS = (*IMAGE_COLUMNS, "content_id", "style_id")

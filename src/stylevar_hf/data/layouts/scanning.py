@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is in a data folder: its triplets and its problems. Loaders stop at a problem, the checker lists them all."""
 
-import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ import datasets
 from tqdm.auto import tqdm
 
 from ..._common.errors import listed
-from ..._common.files import IMAGE_SUFFIXES, files_below, is_utf8, shown_path
+from ..._common.files import IMAGE_SUFFIXES, content_hash, files_below, is_utf8, shown_path
 from ..checking import Problem
 from ..columns import IMAGE_COLUMNS
 from ..pictures import Picture
@@ -98,11 +97,6 @@ def dataset_from_rows(rows: Sequence[Mapping[str, str]]) -> "datasets.Dataset":
     return datasets.Dataset.from_dict({c: [row[c] for row in rows] for c in columns}, features=features(columns))
 
 
-def content_hash(data: bytes) -> str:
-    """The `content_id` of a content's file, whatever its name; the same for every layout that has no better id."""
-    return hashlib.sha256(data).hexdigest()[:16]
-
-
 def _with_content_ids(rows: Sequence[Mapping[str, str | None]]) -> list[dict[str, str]]:
     """The rows with a hash of the content's file, read once, where they have no id."""
     paths = list(dict.fromkeys(row["content"] for row in rows if row["content_id"] is None))
@@ -146,7 +140,6 @@ __all__ = [
     "MAX_SHARDS",
     "Scan",
     "by_stem",
-    "content_hash",
     "dataset_from_rows",
     "dataset_from_scan",
     "features",

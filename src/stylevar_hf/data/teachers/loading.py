@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Teachers by name: `magenta`, `reinhard`, `adain:DIR`, a StyleVAR checkpoint, or a function of your own."""
 
-import hashlib
 import importlib
 import os
 import sys
@@ -14,6 +13,7 @@ import numpy as np
 import PIL.Image
 
 from ..._common.errors import invalid
+from ..._common.files import files_digest
 from .base import Generator, PipelineGenerator, check_pairs
 
 
@@ -98,12 +98,12 @@ def describe_teacher(teacher: str | Callable | Generator) -> dict[str, str]:
     folder = Path(teacher.removeprefix("adain:")).expanduser()
     if not folder.is_dir():
         return {"name": teacher}
-    digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*")):
-        if file.suffix in (".safetensors", ".pth") or file.name.endswith("config.json"):
-            with open(file, "rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return {"name": teacher, "weights_sha256": digest.hexdigest()}
+    digest = files_digest(
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.suffix in (".safetensors", ".pth") or file.name.endswith("config.json")
+    )
+    return {"name": teacher, "weights_sha256": digest}
 
 
 def to_picture(painted: Any, size: tuple[int, int], name: str, where: str) -> PIL.Image.Image:

@@ -11,6 +11,7 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
+from ..._common.files import replacing
 from ...image_processing_stylevar import load_image
 from ..inputs import check_count
 
@@ -94,13 +95,8 @@ def save_gallery(path: str | os.PathLike, columns: Mapping[str, Sequence[Cell]],
     """
     path = Path(path)
     sheet = draw_gallery(columns, **arguments)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        sheet.save(scratch, format="PNG", optimize=True)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        sheet.save(temporary, format="PNG", optimize=True)
     return path
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-from ..run_folder import file_name, write_atomically
+from ..._common.files import write_atomically
+from ..run_folder import file_name
 from ..statistics import Estimate
 from .sections import read_measures
 

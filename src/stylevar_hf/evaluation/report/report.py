@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..._common.files import write_atomically, write_json
 from ..pairs import PairSet
-from ..run_folder import RunFolder, file_name, to_json, write_atomically
+from ..run_folder import RunFolder, file_name
 from .gallery import save_gallery
 from .html import GalleryFigure, to_html
 from .hub_results import write_hub_results
@@ -47,7 +48,7 @@ def write_report(
         `list[Path]`: The files.
     """
     root = folder.root
-    files = [write_atomically(root / "results.json", to_json(results))]
+    files = [write_json(root / "results.json", results)]
     figures: dict[str, bytes | GalleryFigure] = {}
     paths: dict[str, str] = {}
     for pairs in all_pairs:

@@ -11,6 +11,8 @@ import PIL.Image
 import safetensors.torch
 import torch
 
+from ..._common.files import replacing, write_json
+
 
 def save_tensors(path: str, tensors: Mapping[str, torch.Tensor] | None) -> None:
     """Write under a temporary name first; `None` removes what is there."""
@@ -19,29 +21,19 @@ def save_tensors(path: str, tensors: Mapping[str, torch.Tensor] | None) -> None:
             os.remove(path)
         return
     tensors = {name: value.detach().contiguous() for name, value in tensors.items()}
-    safetensors.torch.save_file(tensors, path + ".tmp", metadata={"format": "pt"})
-    os.replace(path + ".tmp", path)
+    with replacing(path) as temporary:
+        safetensors.torch.save_file(tensors, temporary, metadata={"format": "pt"})
 
 
 def save_json(path: str, state: Mapping[str, Any]) -> None:
     """Write under a temporary name first."""
-    with open(path + ".tmp", "w", encoding="utf-8") as file:
-        json.dump(state, file, indent=2)
-    os.replace(path + ".tmp", path)
+    write_json(path, state, allow_nan=True)
 
 
 def save_picture(path: str | os.PathLike, picture: PIL.Image.Image) -> None:
     """Write a PNG under a temporary name first, into a folder that is made where it is missing."""
-    folder, name = os.path.split(os.fspath(path))
-    os.makedirs(folder or ".", exist_ok=True)
-    temporary = os.path.join(folder, f".{name}.tmp")
-    try:
+    with replacing(path) as temporary:
         picture.save(temporary, format="PNG")
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-        raise
 
 
 def load_tensors(place: str | os.PathLike, name: str) -> dict[str, torch.Tensor]:
