@@ -325,7 +325,7 @@ class TestMetricsOfASet:
         weights = {"style_loss": str(tmp_path / "vgg19.pth")}
         config = controls_only(data, tmp_path / "out", metrics=["style_loss", "style_colour"], weights=weights)
         found = run_evaluation(config, generators=[Oracle(rows)])
-        assert "vgg19.pth does not hold its weights" in found["not_computed"][0]["reason"]
+        assert "vgg19.pth, which cannot be read" in found["not_computed"][0]["reason"]
         assert found["sets"]["held_out"]["means"]["oracle"].keys() == {"style_colour"}
 
     def test_damaged_weights_where_torch_keeps_them_too(self, rows, data, tmp_path, monkeypatch):
@@ -334,7 +334,7 @@ class TestMetricsOfASet:
         (tmp_path / "checkpoints" / "vgg19-dcbb9e9d.pth").write_bytes(b"not weights")
         config = controls_only(data, tmp_path / "out", metrics=["style_loss", "style_colour"])
         found = run_evaluation(config, generators=[Oracle(rows)])
-        assert "the file on this machine does not hold its weights" in found["not_computed"][0]["reason"]
+        assert "vgg19-dcbb9e9d.pth, which cannot be read" in found["not_computed"][0]["reason"]
         assert found["sets"]["held_out"]["means"]["oracle"].keys() == {"style_colour"}
 
     def test_have_a_value_and_no_interval(self, rows, data, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from stylevar_hf.measures.colour import ColourMoments, Palette, lab_to_rgb, mean
 from stylevar_hf.measures.psnr import peak_signal_to_noise_ratio
 from stylevar_hf.measures.ssim import SSIM, structural_similarity
 from stylevar_hf.measures.texture import Texture
-from stylevar_hf.measures.weights import WeightFile, check_weights, find_weights
+from stylevar_hf.measures.weights import WeightFile, check_weights, find_weights, load_weights
 
 
 def make_images(count: int, height: int = 32, width: int = 40, seed: int = 0) -> torch.Tensor:
@@ -148,6 +148,11 @@ class TestFindWeights:
         self.online(monkeypatch)
         with pytest.raises(FileNotFoundError, match=message.format("the download failed")):
             find_weights(self.FILE, "A test", option="w")
+
+    @pytest.mark.parametrize("zipped", [True, False], ids=["zip file", "as torchvision's of 2017"])
+    def test_both_formats_of_torch_are_read(self, zipped, place):
+        torch.save({"a": torch.ones(2)}, place / "a.pth", _use_new_zipfile_serialization=zipped)
+        assert load_weights(place / "a.pth")["a"].tolist() == [1, 1]
 
     def test_path_that_leads_nowhere(self, place):
         with pytest.raises(FileNotFoundError, match=f"`w` is '{place}' and {place / 'some-net.pth'} does not exist"):

@@ -8,7 +8,7 @@ import os
 import torch
 from torch import nn
 
-from .weights import WeightFile
+from .weights import WeightFile, load_weights
 
 
 FID_FILE = WeightFile(
@@ -77,9 +77,7 @@ class FIDInception(nn.Module):
         super().__init__()
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-        torch.load(
-            path, map_location="cpu", weights_only=True, mmap=True
-        )  # refuses pickled code; the package does not
+        load_weights(path)  # refuses pickled code; the package does not
         self.network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(path))
         self.requires_grad_(False).eval()
 
@@ -105,7 +103,7 @@ class ArtInception(nn.Module):
         with torch.device("meta"):
             network = Inception3(aux_logits=False, transform_input=False, init_weights=False)
         network.fc = nn.Identity()
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        weights = load_weights(path)
         weights = {key: value for key, value in weights.items() if not key.startswith(HEADS)}
         network.load_state_dict(weights, assign=True)
         self.network = network

@@ -8,7 +8,7 @@ import warnings
 import torch
 
 from .base import Measure
-from .weights import WeightFile
+from .weights import WeightFile, load_weights
 
 
 # What torchvision calls the weights that LPIPS builds on.
@@ -39,7 +39,7 @@ class LPIPS(Measure):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torchvision's about how lpips asks for weights
             model = lpips.LPIPS(net=network, pnet_rand=True, verbose=False)
-        weights = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        weights = load_weights(path)
         # The package has torchvision's layers in slices: `slice2.5.weight` is torchvision's `features.5.weight`.
         names = {key: f"features.{key.partition('.')[2]}" for key in model.net.state_dict()}
         model.net.load_state_dict({key: weights[name] for key, name in names.items()})

@@ -14,7 +14,7 @@ from torch import nn
 
 from .._common.errors import invalid
 from .base import Measure, check_min_side
-from .weights import WeightFile
+from .weights import WeightFile, load_weights
 
 
 VGG19_FILE = WeightFile("vgg19-dcbb9e9d.pth")
@@ -114,7 +114,7 @@ def _read_weights(path: str | os.PathLike, option: str) -> dict[str, torch.Tenso
         if path.endswith(".safetensors"):
             weights = load_file(path)
         else:
-            weights = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            weights = load_weights(path)
     except (SafetensorError, RuntimeError, OSError, ValueError, EOFError, pickle.UnpicklingError) as error:
         unread = f"{path}, which cannot be read ({error})"
         raise invalid(option, f"a VGG-19 {_LAYOUTS}", unread, "Check the file.") from error

@@ -7,6 +7,7 @@ if that is allowed, else one error that names the file and where to put it.
 
 import os
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +92,14 @@ def check_weights(
         raise WeightsUnavailable(_missing(file, owner, "downloads are switched off", option))
 
 
+def load_weights(path: str | os.PathLike) -> dict[str, torch.Tensor]:
+    """
+    The tensors of a `.pth` file; nothing in it is executed. Not read before they are used, where the format allows it:
+    torchvision's older files are no zip files, which torch would refuse to map into memory.
+    """
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+
+
 def is_offline(local_files_only: bool = False) -> bool:
     """Whether nothing may be fetched."""
     from huggingface_hub import is_offline_mode
@@ -152,4 +161,4 @@ def _missing(file: WeightFile, owner: str, reason: str | None, option: str | Non
     return f"{owner} needs the weights {file.name}, but they are not {place}, and {reason}. {hint}{by_hand}."
 
 
-__all__ = ["TORCHVISION_URL", "WeightFile", "check_weights", "find_weights", "is_offline"]
+__all__ = ["TORCHVISION_URL", "WeightFile", "check_weights", "find_weights", "is_offline", "load_weights"]
