@@ -30,6 +30,7 @@ ROOMS = (
     "server",
     "commands",
     "cli",
+    "__main__",
     "_registration",
     "stylevar_hf",  # its names are imported when they are asked for
 )
