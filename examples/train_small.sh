@@ -11,7 +11,7 @@
 #     PRECISION        --bf16 where the hardware multiplies it fast, else nothing
 #     NUM_TRIPLETS     6000
 #     STEPS_PERCENT    100: scales every number of steps, for a trial
-#     VQ_SECONDS, SFT_SECONDS, DECODER_SECONDS, GRPO_SECONDS
+#     VQ_SECONDS, SFT_SECONDS, DECODER_SECONDS
 #                      end a part after so much time instead of after its steps, where a machine is lent for minutes
 # On two CPU cores the whole takes about a day; on an H100, ten minutes are planned (docs/performance.md).
 set -euo pipefail
@@ -89,31 +89,35 @@ vq vq-256 --init_from "$output/vq-128" --patch_nums 1 2 4 8 16 32 --freeze_codes
     --texture_weight 0.5 --per_device_train_batch_size $((batch_256 / 2)) \
     --learning_rate "$(times 2e-4 $rate)" --max_steps "$(steps 3000)" $(limit "${DECODER_SECONDS:-}")
 
-# A model with the trained decoder as it ships: stored in 16 bits and loaded in 32 unless another precision is asked for,
-# since not every processor multiplies bfloat16 fast.
-ship() { # model, tokenizer, where to
+# A model with the trained decoder, and with the adapter of one merged, as it ships: stored in 16 bits and loaded in 32
+# unless another precision is asked for, since not every processor multiplies bfloat16 fast.
+ship() { # model, tokenizer, where to, adapter
     python - "$@" <<'PYTHON'
 import sys
 from pathlib import Path
 from shutil import rmtree
 
 import torch
+from peft import PeftModel
 
 from stylevar_hf import StyleVARForConditionalGeneration, StyleVARImageProcessor
 from stylevar_hf.training import load_tokenizer
 
-source, tokenizer, destination = sys.argv[1:]
+source, tokenizer, destination, *adapters = sys.argv[1:]
 model = StyleVARForConditionalGeneration.from_pretrained(source, dtype=torch.float32)
+for adapter in adapters:
+    model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
 weights = load_tokenizer(tokenizer).state_dict()
 codes = ("encoder.", "quant_conv.", "quantizer.")
 same = model.vq_model.state_dict()
-if any(not value.equal(same[name]) for name, value in weights.items() if name.startswith(codes)):
+if any(not value.allclose(same[name], atol=1e-2) for name, value in weights.items() if name.startswith(codes)):
     raise SystemExit(f"{tokenizer} gives other codes than those that {source} was trained with.")
 model.vq_model.load_state_dict(weights)
 model.to(torch.bfloat16)
+model.vq_model.quantizer.load_state_dict(load_tokenizer(tokenizer).quantizer.state_dict())
 model.vq_model.quantizer.float()  # a rounded codebook gives other codes
 model.config.alpha_jitter = 0.0
-model.generation_config.update(do_sample=True, top_k=64, top_p=0.9, temperature=0.8)
+model.generation_config.update(do_sample=True, top_k=100, top_p=0.96, temperature=0.7)
 staged = Path(f"{destination}.partial")
 model.save_pretrained(staged)
 StyleVARImageProcessor.from_pretrained(source).save_pretrained(staged)
@@ -124,4 +128,18 @@ staged.rename(destination)
 PYTHON
 }
 finished stylevar-small-sft || ship "$output/sft-256" "$output/vq-256" "$output/stylevar-small-sft"
-echo "stylevar-small is in $output/stylevar-small-sft"
+
+# 5. Reinforcement: an adapter for it, by the distance of VGG-19's features to the target and that of their statistics
+# to the style. A batch is 4 prompts of 16 rollouts.
+vgg=${VGG:+:weights=${VGG%% *}}
+adapter=stylevar-small-grpo-lora
+[ -e "$output/$adapter/adapter_model.safetensors" ] || stylevar grpo --output_dir "$output/$adapter" \
+    --model_name_or_path "$output/stylevar-small-sft" --use_peft --lora_r 16 --seed "$seed" $precision $place \
+    --dataset "$output/taught" --check_data false --max_eval_samples 64 --reward_funcs "perceptual$vgg" \
+    "style-statistics$vgg" --reward_weights 1 1 --scoring sampled --num_generations 16 --num_generations_eval 4 \
+    --per_device_train_batch_size 64 --per_device_eval_batch_size 64 --gradient_accumulation_steps 1 \
+    --learning_rate 1e-3 --lr_scheduler_type linear --warmup_steps 10 --max_steps "$(steps 160)" \
+    --eval_strategy steps --eval_steps 40 --eval_on_start true --save_steps 20 --save_total_limit 2 --logging_steps 2 \
+    --resume_from_checkpoint auto
+finished stylevar-small || ship "$output/stylevar-small-sft" "$output/vq-256" "$output/stylevar-small" "$output/$adapter"
+echo "stylevar-small is in $output/stylevar-small"
