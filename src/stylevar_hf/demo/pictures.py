@@ -29,7 +29,7 @@ def read_picture(
     source: str | BinaryIO | None,
     name: str,
     max_megabytes: float = MAX_FILE_MEGABYTES,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int | None = None,
 ) -> PIL.Image.Image:
     """
     Reads a picture that somebody sent. Its size is checked before anything is decoded.
@@ -46,6 +46,7 @@ def read_picture(
     Raises:
         ValueError: One sentence for whoever sent it, without names of files, if there is no picture or it is refused.
     """
+    max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
     if source is None:
         raise ValueError(f"Add a {name} picture first.")
     size = Path(source).stat().st_size if isinstance(source, str) else source.seek(0, os.SEEK_END)
