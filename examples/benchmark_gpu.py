@@ -3,7 +3,7 @@
 #
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["stylevar-hf"]
+# dependencies = ["stylevar-hf[train]"]
 # ///
 """
 How fast painting is on a GPU, as it is and with `compile=True`, and whether both paint the same, as a Markdown table.

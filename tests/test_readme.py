@@ -211,6 +211,9 @@ BLOCKS = {
     "python examples/reward_server.py --reward texture-statistics --port 8900": Preparation(
         not_run="tests/test_remote_reward.py trains with this server"
     ),
+    "python examples/measure_controls.py photos/ paintings/ -o measured/controls --pairs 200": Preparation(
+        not_run="tests/test_measure_controls.py runs it on a tiny model"
+    ),
     "docs/rewards.md: from stylevar_hf import StyleVARGRPOConfig, StyleVARGRPOTrainer": Preparation(
         names=held_out_names
     ),
