@@ -314,7 +314,7 @@ class TestDownload:
         assert release.as_uri() in captured.err
         assert sorted(path.name for path in folder.iterdir()) == sorted(DREAMSIM_FILES["open_clip_vitb32"])
         batch = {"images": make_images(2), "target_images": make_images(2, seed=1)}
-        rewards = DreamSimReward("open_clip_vitb32", cache_dir=folder)(**batch)
+        rewards = DreamSimReward("open_clip_vitb32", cache_dir=folder, resizing="bicubic")(**batch)
         assert rewards == pytest.approx(open_clip_reward(**batch), abs=1e-6)
         release.unlink()
         assert run_command(*arguments, "--quiet") == 0, "what is there is not fetched again"
