@@ -84,6 +84,29 @@ def client(server) -> Client:
     return Client(server, verbose=False)
 
 
+# What the page sends along with the two pictures.
+SETTINGS = {
+    "style_strength": 0.5,
+    "seed": 3,
+    "new_seed": False,
+    "num_images": 1,
+    "shape": AS_PAINTED,
+    "previews": True,
+    "keep_colors": 0.0,
+    "preset": AS_TRAINED,
+    "weight": 1.0,
+    "style_2": None,
+    "weight_2": 0.5,
+    "style_3": None,
+    "weight_3": 0.5,
+    "brush": None,
+    "feather": 8,
+    "painted": ONE_WINDOW,
+    "candidates": 1,
+    "ranking": NO_RANKING,
+}
+
+
 @pytest.fixture
 def ask(client, image_files):
     """Submits a job with everything at its default but what is given."""
@@ -92,24 +115,7 @@ def ask(client, image_files):
         arguments = {
             "content": handle_file(image_files["content"]),
             "style": handle_file(image_files["style"]),
-            "style_strength": 0.5,
-            "seed": 3,
-            "new_seed": False,
-            "num_images": 1,
-            "shape": AS_PAINTED,
-            "previews": True,
-            "keep_colors": 0.0,
-            "preset": AS_TRAINED,
-            "weight": 1.0,
-            "style_2": None,
-            "weight_2": 0.5,
-            "style_3": None,
-            "weight_3": 0.5,
-            "brush": None,
-            "feather": 8,
-            "painted": ONE_WINDOW,
-            "candidates": 1,
-            "ranking": NO_RANKING,
+            **SETTINGS,
         }
         return client.submit(*(arguments | changes).values(), api_name="/stylize")
 
@@ -442,7 +448,7 @@ class TestLimits:
         monkeypatch.setattr("stylevar_hf.demo.page.MAX_WAITING", 2)
         with served(pipe) as address:
             client = Client(address, verbose=False)
-            arguments = [None, None, 0, 0, False, 1, AS_PAINTED, False]
+            arguments = [None, None, *SETTINGS.values()]
             jobs = [client.submit(*arguments, api_name="/stylize")]
             wait_until(lambda: jobs[0].status().code.name == "PROCESSING")
             jobs += [client.submit(*arguments, api_name="/stylize") for _ in range(2)]
