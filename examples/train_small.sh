@@ -107,15 +107,15 @@ source, tokenizer, destination, *adapters = sys.argv[1:]
 model = StyleVARForConditionalGeneration.from_pretrained(source, dtype=torch.float32)
 for adapter in adapters:
     model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
-weights = load_tokenizer(tokenizer).state_dict()
+trained = load_tokenizer(tokenizer)
+weights = trained.state_dict()
 codes = ("encoder.", "quant_conv.", "quantizer.")
 same = model.vq_model.state_dict()
 if any(not value.allclose(same[name], atol=1e-2) for name, value in weights.items() if name.startswith(codes)):
     raise SystemExit(f"{tokenizer} gives other codes than those that {source} was trained with.")
 model.vq_model.load_state_dict(weights)
 model.to(torch.bfloat16)
-model.vq_model.quantizer.load_state_dict(load_tokenizer(tokenizer).quantizer.state_dict())
-model.vq_model.quantizer.float()  # a rounded codebook gives other codes
+model.vq_model.quantizer = trained.quantizer  # in float32: a rounded codebook gives other codes
 model.config.alpha_jitter = 0.0
 model.generation_config.update(do_sample=True, top_k=100, top_p=0.96, temperature=0.7)
 staged = Path(f"{destination}.partial")
