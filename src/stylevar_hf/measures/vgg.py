@@ -188,8 +188,8 @@ class FeatureSpreadDistance(FeatureDistance):
     A blurred picture has too small ones, which [`FeatureDistance`] forgives. 0 or more; arguments as there.
     """
 
-    def describe(self, images: torch.Tensor) -> list[torch.Tensor]:
-        return [_spread(features) for features in super().describe(images)]
+    def compare(self, descriptions: list[torch.Tensor], references: list[torch.Tensor]) -> torch.Tensor:
+        return super().compare(*([_spread(part) for part in parts] for parts in (descriptions, references)))
 
 
 def _spread(features: torch.Tensor, window: int = 8) -> torch.Tensor:

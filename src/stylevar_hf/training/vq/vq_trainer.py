@@ -235,12 +235,16 @@ class StyleVARVQTrainer(StreamPassesMixin, AtomicCheckpointMixin, Trainer):
         quantization_loss = terms["codebook_loss"] + weight * terms["commitment_loss"]
         pair = (outputs.reconstruction / 2 + 0.5, pixel_values.float() / 2 + 0.5)  # in [0, 1]
         pictures = terms["reconstruction_loss"]
-        if self.perceptual_loss is not None:
-            terms["perceptual_loss"] = self.perceptual_loss(*pair).mean()
-            pictures = pictures + args.perceptual_weight * terms["perceptual_loss"]
-        if self.texture_loss is not None:
-            terms["texture_loss"] = self.texture_loss(*pair).mean()
+        if self.texture_loss is not None:  # its networks are those of the perceptual loss: one look serves both
+            with torch.no_grad():
+                wanted = self.texture_loss.describe(pair[1])
+            pair = (self.texture_loss.describe(pair[0]), wanted)
+            terms["texture_loss"] = self.texture_loss.compare(*pair).mean()
             pictures = pictures + args.texture_weight * terms["texture_loss"]
+        if self.perceptual_loss is not None:
+            compare = self.perceptual_loss if self.texture_loss is None else self.perceptual_loss.compare
+            terms["perceptual_loss"] = compare(*pair).mean()
+            pictures = pictures + args.perceptual_weight * terms["perceptual_loss"]
         # Until the codebook is filled its vectors mean nothing; times 0, so that DDP finds a gradient for all of them.
         loss = pictures + (0.0 if warming_up else 1.0) * quantization_loss
         if training and self.discriminator is not None and step >= args.adversarial_start_step:
