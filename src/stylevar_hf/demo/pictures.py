@@ -68,7 +68,7 @@ def read_picture(
 
 
 def read_mask_picture(
-    file: BinaryIO, name: str, max_megabytes: float = MAX_FILE_MEGABYTES, max_pixels: int = MAX_PIXELS
+    file: BinaryIO, name: str, max_megabytes: float = MAX_FILE_MEGABYTES, max_pixels: int | None = None
 ) -> PIL.Image.Image:
     """
     As [`read_picture`], but in 8-bit grey, white where something counts: what is transparent, where the picture has
