@@ -189,39 +189,34 @@ def _build_outputs() -> dict[str, Any]:
             label="Content | result", visible=False, max_height=640, buttons=["fullscreen"], elem_id="compare"
         ),
         "status": gr.Markdown("Choose two pictures, or an example, and press Paint.", elem_id="status"),
-        "variants": _without_downloads(
-            gr.Gallery(
-                label="Variants: tap one to compare and download",
-                columns=MAX_VARIANTS,
-                height="auto",
-                format="png",
-                allow_preview=False,
-                interactive=False,
-                visible=False,
-                buttons=[],
-                elem_id="gallery",
-            )
-        ),
+        "variants": _gallery("Variants: tap one to compare and download", MAX_VARIANTS, "gallery"),
         "download": gr.DownloadButton("Download PNG", interactive=False, elem_id="download"),
     }
 
 
-def _build_history() -> dict[str, Any]:
-    """What was painted in this session; a tap brings its settings back."""
-    with gr.Accordion("Earlier pictures of this session", open=False, elem_id="history"):
-        gallery = gr.Gallery(
-            label="Tap one to return to its settings",
-            columns=6,
+def _gallery(label: str, columns: int, elem_id: str) -> gr.Gallery:
+    """Pictures to tap, hidden until there are any."""
+    return _without_downloads(
+        gr.Gallery(
+            label=label,
+            columns=columns,
             height="auto",
             format="png",
             allow_preview=False,
             interactive=False,
             visible=False,
             buttons=[],
-            elem_id="earlier",
+            elem_id=elem_id,
         )
+    )
+
+
+def _build_history() -> dict[str, Any]:
+    """What was painted in this session; a tap brings its settings back."""
+    with gr.Accordion("Earlier pictures of this session", open=False, elem_id="history"):
+        earlier = _gallery("Tap one to return to its settings", 6, "earlier")
         archive = gr.DownloadButton("Download all (zip)", interactive=False, elem_id="download-all")
-    return {"history": gr.State([]), "earlier": _without_downloads(gallery), "archive": archive}
+    return {"history": gr.State([]), "earlier": earlier, "archive": archive}
 
 
 def _connect(
