@@ -20,6 +20,7 @@ from stylevar_hf.training.common import checkpointing
 from stylevar_hf.training.common.ema import EMACallback
 from stylevar_hf.training.common.pictures import draw_grid
 from stylevar_hf.training.vq import arguments
+from stylevar_hf.training.vq.arguments import VQDataArguments, load_data
 from stylevar_hf.training.vq.codebook import (
     bypass_quantizer,
     count_codes,
@@ -252,6 +253,23 @@ class TestLosses:
         log = train(tmp_path, max_steps=1, perceptual_weight=2.0).state.log_history[0]
         expected = log["reconstruction_loss"] + log["codebook_loss"] + 0.25 * log["commitment_loss"]
         assert log["loss"] == pytest.approx(expected + 2 * log["perceptual_loss"], rel=1e-4)
+
+
+class TestSeveralDataSets:
+    def test_every_image_is_learned_from_and_contents_stay_apart(self, tmp_path):
+        make_rows(40).save_to_disk(tmp_path / "first")
+        # eight contents, five times each
+        scenes = make_rows(40, columns=("image",), seed=1).remove_columns("content_id")
+        scenes = scenes.add_column("content_id", [f"scene {index % 8}" for index in range(40)])
+        scenes.save_to_disk(tmp_path / "second")
+        arguments = VQDataArguments(dataset=[f"disk:{tmp_path / 'first'}", f"disk:{tmp_path / 'second'}"])
+        train, held_out = load_data(arguments, image_size=16, seed=0)
+        assert train.column_names == held_out.column_names == ["image"]
+        assert len(train) + len(held_out) == 40 * 2 + 40
+        position = {np.asarray(row["image"]).tobytes(): row["content_id"] for row in scenes}
+        learned = {position.get(np.asarray(row["image"]).tobytes()) for row in train}
+        kept = {position.get(np.asarray(row["image"]).tobytes()) for row in held_out}
+        assert kept - {None} and not (learned & kept) - {None}
 
 
 class TestPerceptualDistance:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `stylevar vq` trains on, and which tokenizer it starts from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import datasets
@@ -109,9 +110,27 @@ def load_rows(name: str, arguments: VQDataArguments, image_size: int, seed: int,
 
 def _as_one_column(rows: datasets.Dataset) -> datasets.Dataset:
     """Every image of every column of a table as a row of its own, so that tables can be joined."""
-    columns = [rows.select_columns([name]).rename_column(name, "image") for name in find_image_columns(rows)]
-    columns = [column.cast_column("image", datasets.Image()) for column in columns]
+    columns = []
+    for name in find_image_columns(rows):
+        column = rows.select_columns([name])
+        column = column if name == "image" else column.rename_column(name, "image")
+        columns.append(column.cast_column("image", datasets.Image()))
     return datasets.concatenate_datasets(columns)
+
+
+def _joined(parts: Sequence[datasets.Dataset]) -> datasets.Dataset:
+    """One table as it is; of several, every image of each."""
+    return parts[0] if len(parts) == 1 else datasets.concatenate_datasets([_as_one_column(part) for part in parts])
+
+
+def _split(rows: datasets.Dataset, num_eval_rows: int, seed: int) -> tuple[datasets.Dataset, datasets.Dataset]:
+    """The rows of one table to train on, and those held out."""
+    if "content_id" in rows.column_names:  # rows that share a content stay together
+        train, held_out = (split_by_content(rows, split, seed=seed) for split in ("train", "validation"))
+        held_out = held_out.shuffle(seed=seed, keep_in_memory=True)
+        return train, held_out.select(range(min(len(held_out), num_eval_rows)))
+    parts = rows.train_test_split(test_size=min(num_eval_rows, max(1, len(rows) // 20)), seed=seed)
+    return parts["train"], parts["test"]
 
 
 def load_data(arguments: VQDataArguments, image_size: int, seed: int):
@@ -120,7 +139,6 @@ def load_data(arguments: VQDataArguments, image_size: int, seed: int):
         load_rows(name, arguments, image_size, seed, arguments.num_train_triplets, "train")
         for name in arguments.dataset
     ]
-    train = parts[0] if len(parts) == 1 else datasets.concatenate_datasets([_as_one_column(part) for part in parts])
     first = arguments.dataset[0]
     names = arguments.eval_dataset
     if names is None and first.startswith("procedural"):
@@ -128,16 +146,11 @@ def load_data(arguments: VQDataArguments, image_size: int, seed: int):
     if names is None and first.partition(":")[0] in _SPLIT_BY_CONTENT:
         names = [first]  # its validation split
     if names is None:
-        if not isinstance(train, datasets.Dataset):
-            return train, None
-        if "content_id" in train.column_names:  # rows that share a content stay together
-            rows, held_out = (split_by_content(train, split, seed=seed) for split in ("train", "validation"))
-            held_out = held_out.shuffle(seed=seed, keep_in_memory=True)
-            return rows, held_out.select(range(min(len(held_out), arguments.num_eval_rows)))
-        held_out = min(arguments.num_eval_rows, max(1, len(train) // 20))
-        parts = train.train_test_split(test_size=held_out, seed=seed)
-        return parts["train"], parts["test"]
-    sets = {}
+        if not all(isinstance(part, datasets.Dataset) for part in parts):
+            return _joined(parts), None
+        train, held_out = zip(*(_split(part, arguments.num_eval_rows, seed) for part in parts), strict=True)
+        return _joined(train), _joined(held_out)
+    train, sets = _joined(parts), {}
     for name in names:
         rows = load_rows(name, arguments, image_size, seed, arguments.num_eval_rows, "validation")
         rows = rows.shuffle(seed=seed).select(range(min(len(rows), arguments.num_eval_rows)))
