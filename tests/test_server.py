@@ -1,6 +1,7 @@
 # Copyright 2026 The stylevar-hf authors.
 # SPDX-License-Identifier: Apache-2.0
 import base64
+import http.client
 import io
 import json
 import os
@@ -250,11 +251,13 @@ class TestControls:
 
 class TestHostileRequests:
     def ask(self, address: str, text: bytes) -> bytes:
-        """The first bytes of the answer to raw ones."""
+        """Status and body of the answer to raw bytes: the whole body, which may come later than the head."""
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=10) as connection:
             connection.sendall(text)
-            return connection.recv(4096)
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            return f"HTTP/1.1 {response.status}\r\n".encode() + response.read()
 
     def head(self, *lines: str) -> bytes:
         start = ["POST /v1/images/edits HTTP/1.1", "Host: x", f"Authorization: Bearer {KEY}"]
