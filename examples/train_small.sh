@@ -135,9 +135,9 @@ vgg=${VGG:+:weights=${VGG%% *}}
 adapter=stylevar-small-grpo-lora
 [ -e "$output/$adapter/adapter_model.safetensors" ] || stylevar grpo --output_dir "$output/$adapter" \
     --model_name_or_path "$output/stylevar-small-sft" --use_peft --lora_r 16 --seed "$seed" $precision $place \
-    --dataset "$output/taught" --check_data false --max_eval_samples 64 --reward_funcs "perceptual$vgg" \
+    --dataset "$output/taught" --max_eval_samples 64 --reward_funcs "perceptual$vgg" \
     "style-statistics$vgg" --reward_weights 1 1 --scoring sampled --num_generations 16 --num_generations_eval 4 \
-    --per_device_train_batch_size 64 --per_device_eval_batch_size 64 --gradient_accumulation_steps 1 \
+    --per_device_train_batch_size 16 --per_device_eval_batch_size 16 --gradient_accumulation_steps 4 \
     --learning_rate 1e-3 --lr_scheduler_type linear --warmup_steps 10 --max_steps "$(steps 160)" \
     --eval_strategy steps --eval_steps 40 --eval_on_start true --save_steps 20 --save_total_limit 2 --logging_steps 2 \
     --resume_from_checkpoint auto
